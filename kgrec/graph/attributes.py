@@ -83,7 +83,8 @@ class AttributeFacts:
         kind = np.concatenate([relation, relation + data.num_relations])
         key = kind * entities + np.concatenate([tail, head])
         triple = np.tile(np.arange(len(head)), 2)[own]
-        _, attribute = np.unique(key[own], return_inverse=True)
+        keys, attribute = np.unique(key[own], return_inverse=True)
+        self._relation = keys // max(1, entities) % max(1, data.num_relations)
 
         stated, fact = np.unique(attribute * data.num_items + item[own], return_inverse=True)
         self._item = stated % max(data.num_items, 1)  # of each fact, by attribute
@@ -97,6 +98,10 @@ class AttributeFacts:
     def items_of(self, attribute: int) -> np.ndarray:
         """Return the items that have an attribute, ascending."""
         return np.asarray(self._item[self._ptr[attribute] : self._ptr[attribute + 1]])
+
+    def relation_of(self, attribute: int) -> int:
+        """Return the relation (row) of an attribute, in whichever direction it is read."""
+        return int(self._relation[attribute])
 
     def lost(self, triples: Sequence[int]) -> dict[int, np.ndarray]:
         """Return the items, ascending, that lose each attribute without some triples (rows): those

@@ -104,6 +104,10 @@ class Batches(Protocol):
         """Yield the batches of an epoch, counted from 1."""
 
 
+Validate = Callable[[Scorer], float]
+"""What measures a scorer on the validation part: higher is better."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """The training section of a paper, as a value.
@@ -122,6 +126,11 @@ class Plan:
             optimizer of its own.
         optimizer: Makes the optimizer of parameters and a learning rate, where it must be another
             than the settings can name; None takes theirs.
+        compare: Called after an epoch's training with its number, before its validation, where
+            something validates: what is tried side by side can be measured, and dropped.
+        settle: Called at the end, the best parameters in place or the closed form computed: chooses
+            on validation what a model chooses by itself. None is given where nothing validates.
+            What it sets is kept with the parameters (``Recommender.settled``).
     """
 
     objectives: tuple[Objective[Any], ...] = ()
@@ -132,6 +141,8 @@ class Plan:
     fit: Callable[[], None] | None = None
     warm_up: tuple[Objective[Any], int] | None = None
     optimizer: Callable[[list[nn.Parameter], float], torch.optim.Optimizer] | None = None
+    compare: Callable[[int, Validate], None] | None = None
+    settle: Callable[[Validate | None], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -255,6 +266,12 @@ class Recommender(nn.Module, ABC):
         """
         return with_interactions(data)
 
+    def settled(self) -> Mapping[str, Any]:
+        """Return what was chosen on validation while training, as values of the configuration: what
+        a refit, which has no validation part, is trained with. {} where nothing was.
+        """
+        return {}
+
     def export_vectors(self) -> Mapping[str, Float[Tensor, "nodes _"]] | None:
         """Return vectors by kind, one row each, where they say more than the scorer's; None takes
         those.
@@ -300,6 +317,7 @@ _HOOKS = frozenset(
         "plan",
         "scorer",
         "can_rank",
+        "settled",
         "export_vectors",
         "own_fold",
         "triple_scorer",

@@ -2,6 +2,7 @@
 it of runs and chooses the weights.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -92,6 +93,14 @@ class BlendScorer:
         """Whether every member ranks for someone unseen."""
         return all(map(reads_history, self.scorers))
 
+    def parts(self) -> "tuple[tuple[float, Scorer], ...] | None":
+        """Return the scorers and what each is multiplied by, where that is the same for everyone;
+        None where it is not.
+        """
+        if self.per_user or len(self.weights) > 1:
+            return None
+        return tuple(zip(self.weights[0].tolist(), self.scorers, strict=True))
+
     def weights_of(self, query: Query) -> Float[Tensor, "batch _"]:
         """Return the members' weights for each user."""
         unseen = query.history_mask.sum(1)
@@ -119,7 +128,50 @@ class BlendScorer:
         return total
 
 
-class Blend(Recommender):
+class Remembered:
+    """A scorer that keeps the scores of the catalog for queries that come again.
+
+    Args:
+        scorer: What scores.
+        most: Most numbers that are kept; further queries are scored each time.
+    """
+
+    def __init__(self, scorer: Scorer, most: int = 1 << 27) -> None:
+        self._scorer = scorer
+        self._left = most
+        self._kept: dict[bytes, Tensor] = {}
+
+    def __call__(
+        self, query: Query, items: Int[Tensor, "batch cand"] | None = None
+    ) -> Float[Tensor, "batch cand"]:
+        """Return the scores; known users are told apart by their rows alone."""
+        if items is not None or bool((query.user < 0).any()):
+            return self._scorer(query, items)
+
+        key = query.user.cpu().numpy().tobytes()
+        found = self._kept.get(key)
+        if found is None:
+            found = self._scorer(query)
+            if found.numel() <= self._left:
+                self._left -= found.numel()
+                self._kept[key] = found
+
+        return found
+
+
+class Mixture(Recommender):
+    """A model whose score is a weighted sum of those of its members."""
+
+    @abstractmethod
+    def trained(self) -> list[Recommender]:
+        """Return the members."""
+
+    @abstractmethod
+    def mixed(self, scorers: Sequence[Scorer]) -> Scorer:
+        """Return the weighted sum of scorers of the members."""
+
+
+class Blend(Mixture):
     """A weighted sum of the scores of trained models.
 
         score(u, i) = sum over the members m of w_m score_m(u, i) / s_m
@@ -234,8 +286,34 @@ def _one_product(vectors: Sequence[DotProduct], blend: BlendScorer) -> DotProduc
     return DotProduct(torch.cat(users, 1), torch.cat([one.items for one in vectors], 1))
 
 
-class BlendEffects(Summed, GraphEditable):
-    """Effects of a blend: the sum of what its members say.
+class MixtureEffects(Summed, GraphEditable):
+    """Effects of a weighted sum: the sum of what its members say.
+
+    Args:
+        mixture: The model.
+        ckg: The graph of what it was trained on.
+        effects: What each member says of its scores; None where it says nothing.
+    """
+
+    merges_relations = True
+    constant = True
+
+    def __init__(
+        self, mixture: Mixture, ckg: CollaborativeKG, effects: Sequence[ModelEffects | None]
+    ) -> None:
+        self.ckg = ckg
+        self.members = tuple(zip(mixture.trained(), effects, strict=True))
+        self._mixture = mixture
+
+    def on_graph(self, ckg: CollaborativeKG) -> Recommender:
+        """Return the model with every member on another graph, those that read none but know people
+        by their items with the items that the graph has.
+        """
+        return _Edited(self._mixture, [_edited(*member, self.ckg, ckg) for member in self.members])
+
+
+class BlendEffects(MixtureEffects):
+    """Effects of a blend.
 
     Args:
         blend: The blend.
@@ -243,11 +321,8 @@ class BlendEffects(Summed, GraphEditable):
         effects: What each member says of its scores; None where it says nothing.
     """
 
-    merges_relations = True
-
     def __init__(self, blend: Blend, data: Dataset, effects: Sequence[ModelEffects | None]) -> None:
-        self.ckg = CollaborativeKG.from_dataset(data)
-        self.members = tuple(zip(blend.trained(), effects, strict=True))
+        super().__init__(blend, CollaborativeKG.from_dataset(data), effects)
         self.constant = blend.config.scale == "member"
         self._blend = blend
         self._data = data
@@ -285,12 +360,6 @@ class BlendEffects(Summed, GraphEditable):
 
         return tuple(weights), constant
 
-    def on_graph(self, ckg: CollaborativeKG) -> Recommender:
-        """Return the blend with every member on another graph, those that read none but know people
-        by their items with the items that the graph has.
-        """
-        return _Edited(self._blend, [_edited(*member, self.ckg, ckg) for member in self.members])
-
 
 class RefittableBlendEffects(BlendEffects, Refittable):
     """Effects of a blend of closed forms."""
@@ -314,27 +383,25 @@ def _history(items: np.ndarray) -> tuple[Int[Tensor, "1 hist"], Bool[Tensor, "1 
 
 
 class _Edited(Recommender):
-    """A blend on another graph; its members are already there."""
+    """A weighted sum on another graph; its members are already there."""
 
-    def __init__(self, blend: Blend, scorers: Sequence[Callable[[], Scorer]]) -> None:
+    def __init__(self, mixture: Mixture, scorers: Sequence[Callable[[], Scorer]]) -> None:
         super().__init__()
-        self._blend = [blend]  # within a list, so that it is no part of this one
+        self._mixture = [mixture]  # within a list, so that it is no part of this one
         self._scorers = scorers
 
     @classmethod
-    def from_dataset(
-        cls, data: Dataset, config: BlendConfig, generator: torch.Generator
-    ) -> "Recommender":
-        """Refuse, as ``Blend`` does."""
+    def from_dataset(cls, data: Dataset, config: Any, generator: torch.Generator) -> "Recommender":
+        """Refuse: it is made of a trained model."""
         return Blend.from_dataset(data, config, generator)
 
     def plan(self) -> Plan:
-        """Refuse, as ``Blend`` does."""
-        return self._blend[0].plan()
+        """Refuse: it is not to be trained."""
+        raise CapabilityError("a model on an edited graph cannot be trained.")
 
     def scorer(self) -> Scorer:
         """Return the weighted sum."""
-        return self._blend[0].mixed([made() for made in self._scorers])
+        return self._mixture[0].mixed([made() for made in self._scorers])
 
 
 def _edited(

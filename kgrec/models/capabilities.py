@@ -267,7 +267,13 @@ class HistoryEditable(ModelEffects, ABC):
 class Refittable(ModelEffects, ABC):
     """A model in closed form that says what it would score had some interactions and facts never
     been in the data, without fitting it again.
+
+    Attributes:
+        refits_all: Whether that is of the whole model; else of its closed form, trained vectors
+            being kept.
     """
+
+    refits_all: bool = True
 
     @abstractmethod
     def refitted_scores(

@@ -144,9 +144,13 @@ class Shown:
 
 @dataclass(frozen=True)
 class Users:
-    """Users with all of their training items (``UserBatch``), each once an epoch; a batch has
-    ``batch_size`` users.
+    """Users with all of their training items (``UserBatch``), each once an epoch.
+
+    Attributes:
+        steps: Batches in an epoch; 0 makes batches of ``batch_size`` users.
     """
+
+    steps: int = 0
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from kgrec.errors import ConfigError
 from kgrec.nn.losses import cosine_softmax
-from kgrec.ops.contrast import sampled_softmax_rows, softmax_rows
+from kgrec.ops.contrast import sampled_softmax_rows, softmax_rows, softmax_sets
 from kgrec.ops.dropout import words
 from kgrec.ops.rows import take_rows, unit_rows
 from kgrec.random import derive
@@ -115,6 +115,25 @@ class CosineSoftmax(WarmItems):
     ) -> Float[Tensor, ""]:
         """Return the loss over all warm items, whose vectors are ``warm``."""
         return cosine_softmax(users, warm, self.position[positive], self.temperature)  # Eq. (4)
+
+    def by_user(
+        self,
+        users: Float[Tensor, "users dim"],
+        warm: Float[Tensor, "items dim"],
+        row: Int[Tensor, " batch"],
+        positive: Int[Tensor, " batch"],
+    ) -> Float[Tensor, ""]:
+        """Return the loss over all warm items for interactions that share users: one row of cosines
+        per user.
+
+        Args:
+            users: Vectors of distinct users.
+            warm: Vectors of the warm items.
+            row: Which user each interaction is of, ascending.
+            positive: The items used, rows of the catalog.
+        """
+        scaled = unit_rows(users) / self.temperature
+        return softmax_sets(scaled, unit_rows(warm), row, self.position[positive])  # Eq. (4)
 
     def reseed(self, seed: int) -> None:
         """Start the stream of drawn items."""

@@ -8,9 +8,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from kgrec.ops.backends import gpu
+
 _CELLS_AT_ONCE = (
     1 << 21
 )  # scores held at a time: 8 MiB in float32; the fastest size measured, from 600 to 9,000 items
+
+_GATHERED_AT_ONCE = 1 << 18  # numbers gathered at a time on the CPU: 1 MiB in float32
 
 
 def softmax_rows(
@@ -27,6 +31,31 @@ def softmax_rows(
     2024, Eq. (4), over all items. https://arxiv.org/abs/2201.02327
     """
     result: Tensor = _SoftmaxRows.apply(users, items, positive)  # type: ignore[no-untyped-call]
+    return result
+
+
+def softmax_sets(
+    users: Float[Tensor, "users dim"],
+    items: Float[Tensor, "items dim"],
+    row: Int[Tensor, " batch"],
+    positive: Int[Tensor, " batch"],
+) -> Float[Tensor, ""]:
+    """Return ``softmax_rows`` of (row, positive) pairs that share users, a row of scores per user
+    instead of one per pair.
+
+        1/n sum over users u of (n_u log sum over items j of exp(u . j) - sum over its items i of u . i)
+
+    The same number and gradients, in a fraction of the time where users have many items.
+
+    Args:
+        users: Vectors of distinct users.
+        items: Vectors of items.
+        row: Which user each pair is of, ascending.
+        positive: Its item.
+
+    Source: as ``softmax_rows``; the sum over a user's interactions is taken before that over items.
+    """
+    result: Tensor = _SoftmaxSets.apply(users, items, row, positive)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -54,6 +83,28 @@ def sampled_softmax_rows(
     2024, Eq. (5). https://arxiv.org/abs/2201.02327
     """
     result: Tensor = _SampledSoftmaxRows.apply(users, items, negatives, same, float(weight))  # type: ignore[no-untyped-call]
+    return result
+
+
+def softmax_of_some(
+    rows: Float[Tensor, "batch dim"],
+    table: Float[Tensor, "nodes dim"],
+    chosen: Int[Tensor, "batch cand"],
+) -> Float[Tensor, ""]:
+    """Return the mean of ``-log softmax`` of each row's first choice among its choices, by inner
+    product with rows of a table.
+
+    As ``softmax_rows`` otherwise: a few rows at a time, so that what is gathered stays in the
+    cache.
+
+    Args:
+        rows: What is compared.
+        table: What choices are rows of.
+        chosen: The choices, the right one first.
+
+    Source: Ai et al., CFKG, Algorithms 11(9):137, 2018, Section 3.2: what its sampling approximates.
+    """
+    result: Tensor = _SoftmaxOfSome.apply(rows, table, chosen)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -179,3 +230,75 @@ class _SoftmaxRows(torch.autograd.Function):
         to_users, to_items = ctx.saved_tensors
         scale = upstream / len(to_users)
         return to_users * scale, to_items * scale, None
+
+
+class _SoftmaxOfSome(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, table: Tensor, chosen: Tensor) -> Tensor:
+        count = chosen.shape[1]
+        to_rows = torch.empty_like(rows)
+        to_table = torch.zeros_like(table)
+        total = rows.new_zeros(())
+        cells = _GATHERED_AT_ONCE if rows.device.type == "cpu" else _CELLS_AT_ONCE * 32
+        step = max(1, cells // (count * rows.shape[1]))
+        for start in range(0, len(rows), step):
+            some = rows[start : start + step]
+            picked = chosen[start : start + step].flatten()
+            others = table.index_select(0, picked).view(len(some), count, -1)
+            scores = (others @ some.unsqueeze(2)).squeeze(2)  # (step, count)
+            share = scores.softmax(1)
+            total += (scores.logsumexp(1) - scores[:, 0]).sum()
+            share[:, 0] -= 1.0
+            to_rows[start : start + step] = (share.unsqueeze(1) @ others).squeeze(1)
+            given = (share.unsqueeze(2) * some.unsqueeze(1)).flatten(0, 1)
+            if gpu.takes(table):
+                to_table += gpu.row_sums(picked, given, len(table))
+            else:
+                to_table.index_add_(0, picked, given)
+
+        ctx.save_for_backward(to_rows, to_table)
+        return total / len(rows)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, None]:
+        to_rows, to_table = ctx.saved_tensors
+        scale = upstream / len(to_rows)
+        return to_rows * scale, to_table * scale, None
+
+
+class _SoftmaxSets(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, users: Tensor, items: Tensor, row: Tensor, positive: Tensor) -> Tensor:
+        to_users = torch.empty_like(users)
+        to_items = torch.zeros_like(items)
+        total = users.new_zeros(())
+        step = max(1, _CELLS_AT_ONCE // max(1, len(items)))
+        starts = torch.arange(0, len(users) + step, step, device=row.device)
+        ends = torch.searchsorted(row, starts).tolist()
+        for start, first, last in zip(range(0, len(users), step), ends, ends[1:], strict=False):
+            vectors = users[start : start + step]
+            own = row[first:last] - start
+            wanted = positive[first:last]
+            count = torch.bincount(own, minlength=len(vectors)).to(vectors.dtype).unsqueeze(1)
+            scores = vectors @ items.T
+            highest = scores.amax(1, keepdim=True)
+            total -= scores[own, wanted].sum()
+            share = scores.sub_(highest).exp_()
+            mass = share.sum(1, keepdim=True)
+            total += (count * (mass.log() + highest)).sum()
+            share.mul_(count / mass)
+            share.index_put_((own, wanted), share.new_full((), -1.0), accumulate=True)
+            torch.mm(share, items, out=to_users[start : start + step])
+            to_items.addmm_(share.T, vectors)
+
+        ctx.save_for_backward(to_users, to_items)
+        ctx.pairs = len(row)
+        return total / len(row)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        to_users, to_items = ctx.saved_tensors
+        scale = upstream / ctx.pairs
+        return to_users * scale, to_items * scale, None, None

@@ -17,6 +17,7 @@ from kgrec._version import __version__
 from kgrec.data.records.dataset import Dataset
 from kgrec.evaluation.ranking import Lists, rank_users
 from kgrec.models.base import Plan, Recommender, Scorer, VectorScorer
+from kgrec.models.blend import BlendScorer
 from kgrec.models.closed_form import HistoryScorer
 from kgrec.ops.backends import native
 from kgrec.ops.memory import keep_freed_memory
@@ -94,6 +95,9 @@ def served_bytes(scorer: Scorer, data: Dataset) -> int | None:
         return 4 * (scorer.users.numel() + 2 * scorer.items.numel())
     if type(scorer) is HistoryScorer:
         return 4 * data.num_items**2
+    if isinstance(scorer, BlendScorer) and (parts := scorer.parts()) is not None:
+        sizes = [served_bytes(one, data) for _, one in parts]
+        return sum(size or 0 for size in sizes) if all(sizes) else None
     return None
 
 

@@ -68,7 +68,7 @@ from kgrec.runs.run import (
     snapshot_scorer,
     stored_settings,
 )
-from kgrec.runs.settings import Chosen, choose, setting
+from kgrec.runs.settings import Chosen, choose, pinned, setting
 from kgrec.training.checkpoint import read_state, read_tensors, write_state
 from kgrec.training.config import PUBLISHED, TEST_SELECTED, TrainConfig
 from kgrec.training.loop import TrainState, snapshot, train
@@ -527,6 +527,7 @@ class _Job:
         )
         summary = self._summary(model, done)
         if self.refit:
+            self.chosen = pinned(self.chosen, summary.get("settled", {}))
             return self._second_pass(summary, None)
 
         return self._finish(model, self.data, done, summary)
@@ -729,6 +730,7 @@ class _Job:
                 for part, report in ranked.items()
             },
             **({} if weights is None else {"weights": weights}),
+            **({"settled": dict(model.settled())} if model.settled() else {}),
             **parts,
         }
 

@@ -46,6 +46,8 @@ class Retraining:
         CapabilityError: If the model's training cannot leave single interactions out.
     """
 
+    partly = False
+
     def __init__(
         self,
         build: Callable[[Dataset, int], Recommender],

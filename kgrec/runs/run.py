@@ -84,7 +84,7 @@ from kgrec.runs.folder import (
 )
 from kgrec.runs.ranker import Ranked, Ranker
 from kgrec.runs.retraining import EPOCHS, Retraining
-from kgrec.runs.settings import Chosen, blended, choose, restore
+from kgrec.runs.settings import Chosen, blended, choose, pinned, restore
 from kgrec.training.checkpoint import read_state, read_tensors, write_state, write_tensors
 from kgrec.training.config import TEST_SELECTED, TrainConfig
 from kgrec.training.loop import TrainState, snapshot
@@ -614,8 +614,9 @@ class Run:
             if isinstance(effects, Refittable):
                 found = Refits(effects)
             else:
+                chosen = pinned(self.chosen, self.model.settled())
                 found = Retraining(
-                    lambda data, seed: build_model(self.chosen, data, seed),
+                    lambda data, seed: build_model(chosen, data, seed),
                     self.data,
                     self.train_config,
                     self.seed,

@@ -6,7 +6,7 @@ import functools
 import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from importlib import resources
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -165,6 +165,14 @@ def blended(members: "tuple[tuple[Chosen, int], ...]", config: BlendConfig) -> C
     needs = dict.fromkeys(need for member, _ in members for need in member.needs)
     settings = TrainConfig()
     return Chosen("blend", Blend, config, settings, "default", tuple(needs), members=members)
+
+
+def pinned(chosen: Chosen, settled: Mapping[str, Any]) -> Chosen:
+    """Return settings with those of the model that were chosen on validation in their place
+    (``Recommender.settled``).
+    """
+    config = restore(type(chosen.config), asdict(chosen.config) | dict(settled))
+    return replace(chosen, config=config)
 
 
 def setting(chosen: Chosen, name: str) -> tuple[str, Any]:

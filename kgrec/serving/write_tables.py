@@ -21,6 +21,7 @@ from kgrec.data.records.tie_order import tie_order
 from kgrec.errors import CapabilityError, ConfigError
 from kgrec.explanation.fingerprint import graph_sum, parameters_sum
 from kgrec.models.base import Scorer, VectorScorer
+from kgrec.models.blend import BlendScorer
 from kgrec.models.closed_form import HistoryScorer
 from kgrec.models.fallback import PERSONAL, POPULAR, Fallback
 from kgrec.models.folding import Folded, fold_of
@@ -99,8 +100,8 @@ def write_tables(
     form = writer.form()
     if form == "model" and not model_serves:
         raise CapabilityError(
-            f"{run.name} is neither vectors nor a history times an item matrix: numpy cannot serve "
-            "it. kgrec serve RUN does, with torch: some 250 MiB and 2 s of start a worker."
+            f"{run.name} is neither vectors nor a history times an item matrix, nor a sum of the "
+            "two: numpy cannot serve it. kgrec serve RUN does, with torch: some 250 MiB and 2 s of start a worker."
         )
 
     with new_folder(path, KIND, VERSION) as folder:
@@ -128,13 +129,27 @@ class _Writer:
         self.known = run.model.can_rank(self.data)
         self._agreement = 1.0
         self._names: list[str] = []
+        self.factors: list[float] = []
+        self.vectors = self.scorer
+        self.histories = self.scorer
+        if isinstance(self.scorer, BlendScorer):
+            self._take_apart(self.scorer)
+
+    def _take_apart(self, scorer: BlendScorer) -> None:
+        """Find the item matrix and the vectors in a sum of the two."""
+        parts = scorer.parts() or ()
+        histories = [part for part in parts if type(part[1]) is HistoryScorer]
+        vectors = [part for part in parts if isinstance(part[1], VectorScorer)]
+        if len(histories) == len(vectors) == 1 and len(parts) == 2:
+            (by_items, self.histories), (by_vectors, self.vectors) = histories[0], vectors[0]
+            self.factors = [by_items, by_vectors]
 
     def form(self) -> str:
-        """Return what the model is: "vectors", "histories" or "model"."""
+        """Return what the model is: "vectors", "histories", "sum" or "model"."""
         if isinstance(self.scorer, VectorScorer):
             return "vectors"
-        if type(self.scorer) is HistoryScorer and self._is_linear(self.scorer):
-            return "histories"
+        if type(self.histories) is HistoryScorer and self._is_linear(self.histories):
+            return "sum" if self.factors else "histories"
         return "model"
 
     @torch.inference_mode()
@@ -154,9 +169,9 @@ class _Writer:
         """Fill the folder and return what it is."""
         self._folder = folder
         fold: FoldAbout | None = None
-        if form == "vectors":
+        if form in ("vectors", "sum"):
             fold = self._vectors()
-        elif form == "histories":
+        if form in ("histories", "sum"):
             self._histories()
 
         self._items()
@@ -184,7 +199,7 @@ class _Writer:
             run=run_id(self.run),
             model=self.run.name,
             form=form,
-            function=self.scorer.function if isinstance(self.scorer, VectorScorer) else "",
+            function=self.vectors.function if isinstance(self.vectors, VectorScorer) else "",
             fold=fold,
             users=self.data.num_users,
             items=self.data.num_items,
@@ -197,11 +212,12 @@ class _Writer:
             facets=facets,
             lists=self.choice.lists,
             reasons=reasons,
-            kept=self.choice.neighbors if form == "histories" else 0,
+            kept=self.choice.neighbors if form in ("histories", "sum") else 0,
             agreement=self._agreement,
             source="" if self.run.path is None else sha256(self.run.path / CONFIG),
             kgrec=__version__,
             arrays=sorted(self._names),
+            factors=self.factors if form == "sum" else [],
         )
 
     def _save(self, arrays: dict[str, np.ndarray]) -> None:
@@ -268,7 +284,7 @@ class _Writer:
 
     @torch.inference_mode()
     def _vectors(self) -> FoldAbout | None:
-        scorer = self.scorer
+        scorer = self.vectors
         assert isinstance(scorer, VectorScorer)
         items = scorer.items.cpu().numpy()[self.order]
         arrays = {"items.vectors": items, "items.columns": np.ascontiguousarray(items.T)}
@@ -284,11 +300,11 @@ class _Writer:
 
     def _fold(self) -> Fold | None:
         """Return how histories become vectors, over the items in the order of the tables."""
-        held = getattr(self.scorer, "fold", None)
+        held = getattr(self.vectors, "fold", None)
         if isinstance(held, Folded):
             return held.fold
 
-        found = fold_of(self.run.model, self.scorer, self.data, self.run.config)
+        found = fold_of(self.run.model, self.vectors, self.data, self.run.config)
         if isinstance(found, SumFold):
             return SumFold(found.table[self.order], found.constant, found.power, found.directed)
         if isinstance(found, SquaresFold):
@@ -298,7 +314,7 @@ class _Writer:
         return None
 
     def _histories(self) -> None:
-        scorer = self.scorer
+        scorer = self.histories
         assert isinstance(scorer, HistoryScorer)
         if self.choice.with_users:
             ptr = scorer.ptr.cpu().numpy()
@@ -347,7 +363,7 @@ class _Writer:
         """Yield what items add to every item, rows and columns in the order of the tables; with
         ``kept``, the largest numbers of each row alone.
         """
-        scorer = self.scorer
+        scorer = self.histories
         assert isinstance(scorer, HistoryScorer)
         step = chunk_rows(self.data.num_items, "cpu")
         for start in range(0, self.data.num_items, step):
@@ -357,7 +373,7 @@ class _Writer:
 
     def _agreed(self, kept: int) -> float:
         """Return the share of the best 20 items that the cut matrix finds, over some users."""
-        scorer = self.scorer
+        scorer = self.histories
         assert isinstance(scorer, HistoryScorer)
         ptr = scorer.ptr.numpy()
         drawn = np.random.default_rng(0)

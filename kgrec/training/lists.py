@@ -20,11 +20,12 @@ class Shuffled:
         context: Its settings say how many rows make a batch, and whether a short last one is left
             out.
         name: Name of the stream of draws.
+        size: Rows of a batch; 0 takes the settings'.
     """
 
-    def __init__(self, count: int, context: SamplerContext, name: str) -> None:
+    def __init__(self, count: int, context: SamplerContext, name: str, size: int = 0) -> None:
         self._count = count
-        self._size = context.config.batch_size
+        self._size = size or context.config.batch_size
         self._drop_last = context.config.drop_last
         self._seed = context.seed
         self._device = context.device
@@ -60,7 +61,8 @@ class UserSampler:
             for part in (matrix.indptr, matrix.indices)
         )
         self._users = torch.nonzero(self._start.diff()).squeeze(1)
-        self._order = Shuffled(len(self._users), context, "users")
+        size = -(-len(self._users) // source.steps) if source.steps else 0
+        self._order = Shuffled(len(self._users), context, "users", size)
 
     def steps(self) -> int:
         """Return the number of batches in an epoch."""

@@ -7,7 +7,9 @@ How an epoch goes, each step and who does it:
         Round    the objectives that share an optimizer: all where the plan is joint, else one
           Round.batches    a batch of each objective; the first one says how many steps there are
             TrainingStep   zero_grad, losses, backward, clip, optimizer.step; then after_step
+      plan.compare  measures what is tried side by side, where something validates
       _evaluate     validates where it is due, and keeps the best parameters
+    plan.settle: after the last epoch, chooses on validation what the model leaves to it.
     Around an epoch: torch's global random stream, seeded by the epoch, is lent to the model.
     Before the first epoch: _warm_up. Instead of epochs, where the plan has a closed form: plan.fit.
 """
@@ -24,7 +26,7 @@ from torch import Tensor, nn
 from kgrec.data.records.dataset import Dataset
 from kgrec.errors import CheckpointError, DivergedError
 from kgrec.log import progress
-from kgrec.models.base import Batches, Objective, Plan, Recommender, Scorer
+from kgrec.models.base import Batches, Objective, Plan, Recommender, Scorer, Validate
 from kgrec.ops.memory import keep_freed_memory
 from kgrec.ops.optimizer import Optimizer
 from kgrec.random import derive
@@ -101,7 +103,7 @@ def train(
 
     if plan.fit is not None:
         with global_stream(seed, "torch", 1, device=device):
-            return _closed_form(model, plan.fit, state, config, validate, title)
+            return _closed_form(model, plan, state, config, validate, title)
 
     optimizers = optimizers_of(model, plan, config)
     samplers = samplers_of(plan, data, config, seed, device)
@@ -120,6 +122,10 @@ def train(
                 **_epoch(model, plan, rounds, state.epoch + 1, seed, device),
             }
             record["seconds"] = time.perf_counter() - began
+            if plan.compare is not None and validate is not None:
+                model.eval()
+                plan.compare(state.epoch + 1, _higher_is_better(config, validate))
+
             _evaluate(model, state, record, config, validate)
             state.model = snapshot(model)
             state.optimizers = [optimizer.state_dict() for optimizer in optimizers]
@@ -128,7 +134,33 @@ def train(
                 on_epoch(state)
 
     model.load_state_dict(state.best)
+    _settle(model, plan, state, config, validate)
     return state
+
+
+def _settle(
+    model: Recommender,
+    plan: Plan,
+    state: TrainState,
+    config: TrainConfig,
+    validate: Callable[[Scorer], float] | None,
+) -> None:
+    """Let the model choose what it leaves to validation, and keep that."""
+    if plan.settle is not None:
+        model.eval()
+        measure = None if validate is None else _higher_is_better(config, validate)
+        with torch.no_grad():
+            plan.settle(measure)
+
+        state.best = snapshot(model)
+
+
+def _higher_is_better(config: TrainConfig, validate: Callable[[Scorer], float]) -> Validate:
+    def measure(scorer: Scorer) -> float:
+        with torch.inference_mode():
+            return config.sign * validate(scorer)
+
+    return measure
 
 
 def _go_on(model: Recommender, optimizers: list[Optimizer], state: TrainState) -> None:
@@ -164,15 +196,17 @@ def snapshot(model: nn.Module) -> dict[str, Tensor]:
 
 def _closed_form(
     model: Recommender,
-    fit: Callable[[], None],
+    plan: Plan,
     state: TrainState,
     config: TrainConfig,
     validate: Callable[[Scorer], float] | None,
     title: str,
 ) -> TrainState:
+    assert plan.fit is not None
     began = time.perf_counter()
     with progress(title, 1, epochs=True) as bar:
-        fit()
+        plan.fit()
+        _settle(model, plan, state, config, validate)
         record = {"epoch": 1, "seconds": time.perf_counter() - began}
         _evaluate(model, state, record, config, validate)
         bar.update(1, _line(record), record)

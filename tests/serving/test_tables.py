@@ -26,7 +26,9 @@ from kgrec.testing import worlds
 USERS, ITEMS = 40, 30
 LATE, STRANGER = USERS - 2, USERS - 1  # validation interactions alone, and none
 NAMES = ["bprmf", "lightgcn-kg", "kgat", "ials", "itemknn", "ease", "gfcf", "transe", "popularity"]
+NAMES += ["kgfuse"]
 SETTINGS = {"lightgcn-kg": {"dim": 8}, "kgat": {"dim": 8}, "bprmf": {"dim": 8}, "ials": {"dim": 4}}
+SETTINGS["kgfuse"] = {"dim": 8, "steps": 2, "trial_epochs": 1, "item_weights": (0.5,)}
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,12 @@ from kgrec.escaping import clean
 from kgrec.languages import DEFAULT, LIKED, language
 
 EXACT = "exact"
+PARTLY = "exact in part"
 ESTIMATE = "estimate"
 NOT_RELIABLE = "not reliable here"
 NOT_MEASURED = "worth not measured"
-LABELS = (EXACT, ESTIMATE, NOT_RELIABLE, NOT_MEASURED)
-_NAMES = dict(zip(LABELS, ("exact", "estimate", "unreliable", "unknown"), strict=True))
+LABELS = (EXACT, PARTLY, ESTIMATE, NOT_RELIABLE, NOT_MEASURED)
+_NAMES = dict(zip(LABELS, ("exact", "partly", "estimate", "unreliable", "unknown"), strict=True))
 """What the labels are called in a table of sentences."""
 
 
@@ -57,8 +58,9 @@ class TrainingEffects:
     Attributes:
         score: The score that the effects are differences to: that of the same computation with
             nothing taken out.
-        exact: Whether the effects are those of a refit; else they are an estimate.
-        label: "exact", "estimate", "not reliable here" or "worth not measured".
+        exact: Whether the effects are those of a refit; else they are an estimate, or those of a
+            refit of the closed form in the model, trained vectors being kept ("exact in part").
+        label: "exact", "exact in part", "estimate", "not reliable here" or "worth not measured".
         worth: Rank correlation of the estimate for like and facts together with real retraining;
             None where exact or not measured.
         facts_label: The same as ``label``, of the facts alone.
@@ -143,6 +145,8 @@ class TrainingEffects:
     def _about(self, code: str) -> str:
         if self.exact:
             return _say(code, "exact")
+        if self.label == PARTLY:
+            return _say(code, "partly")
 
         worth = _worth(self.label, self.worth, code)
         if self.measured_on:

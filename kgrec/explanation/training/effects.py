@@ -7,7 +7,12 @@ from kgrec.data.derive.removal import Removal
 from kgrec.data.records.dataset import Dataset
 from kgrec.errors import ConfigError
 from kgrec.explanation.core.records import Explanation
-from kgrec.explanation.core.training_effects import EXACT, PathTraining, TrainingEffects
+from kgrec.explanation.core.training_effects import (
+    EXACT,
+    PARTLY,
+    PathTraining,
+    TrainingEffects,
+)
 from kgrec.explanation.training.removals import PathRemovals, StatedFacts
 from kgrec.explanation.training.worth import Worth
 from kgrec.models.capabilities import Refittable
@@ -19,9 +24,11 @@ class Retrained(Protocol):
 
     Attributes:
         exact: Whether they are those of a refit.
+        partly: Whether they are those of a refit of a part of the model, the rest being kept.
     """
 
     exact: bool
+    partly: bool
 
     def scores(self, user: int, item: int, removals: Sequence[Removal]) -> list[float]:
         """Return the score of a user and an item (rows) without each of ``removals``."""
@@ -34,10 +41,10 @@ class Refits:
         effects: What the model says of its scores.
     """
 
-    exact = True
-
     def __init__(self, effects: Refittable) -> None:
         self._effects = effects
+        self.exact = effects.refits_all
+        self.partly = not effects.refits_all
 
     def scores(self, user: int, item: int, removals: Sequence[Removal]) -> list[float]:
         """Return the score of a user and an item (rows) without each of ``removals``."""
@@ -92,17 +99,19 @@ def effects_through_training(
         return PathTraining(*(score - scores[part] for part in parts))
 
     worth = worth or Worth()
-    if retrained.exact:
+    label = ""
+    if retrained.exact or retrained.partly:
         worth = Worth()
+        label = EXACT if retrained.exact else PARTLY
 
     return TrainingEffects(
         score=score,
         exact=retrained.exact,
-        label=EXACT if retrained.exact else worth.label,
+        label=label or worth.label,
         worth=worth.whole,
-        facts_label=EXACT if retrained.exact else worth.facts_label,
+        facts_label=label or worth.facts_label,
         facts_worth=worth.facts,
         measured_on=worth.dataset,
         paths=tuple(path(one) for one in found),
-        epochs=None if retrained.exact else epochs,
+        epochs=None if label else epochs,
     )

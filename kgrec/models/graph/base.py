@@ -11,14 +11,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from kgrec.batches import PairwiseBatch, PositiveBatch
+from kgrec.batches import PairwiseBatch, PositiveBatch, UserBatch
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.known import Known
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.graph.reach import reached
 from kgrec.graph.symmetric import PairGraph
-from kgrec.models.base import DotProduct, Plan, Recommender, ranking_objective
+from kgrec.models.base import DotProduct, Objective, Plan, Recommender, ranking_objective
 from kgrec.models.effects import PropagationEffects, with_parameters_of
+from kgrec.models.typed_facts import FactContrast, TripleLoss
 from kgrec.nn.contrast import info_nce
 from kgrec.nn.init import glorot_uniform
 from kgrec.nn.light import LightPropagation
@@ -177,6 +178,18 @@ class RankedLight(LightRecommender):
         weight: float = self.config.l2_weight
         return loss + weight * ego
 
+    def by_user_loss(self, batch: UserBatch) -> Float[Tensor, ""]:
+        """Return ``softmax_loss`` of all interactions of some users, a row of cosines per user."""
+        row, column = batch.mask.nonzero(as_tuple=True)
+        positive = batch.items[row, column]
+        count = self.warm.count
+        z, start = self.rows(torch.cat([self.warm.items, batch.user + self.ckg.num_entities]))
+        used = torch.cat([self.warm.position[positive], row + count])
+        times = torch.bincount(used, minlength=len(start)).to(start.dtype)
+        ego: Tensor = (times * start.square().sum(1)).sum() / (2 * len(row))
+        weight: float = self.config.l2_weight
+        return self.warm.by_user(z[count:], z[:count], row, positive) + weight * ego
+
     def _sampled_loss(self, batch: PositiveBatch) -> Float[Tensor, ""]:
         """Return the softmax over drawn items."""
         drawn = self.warm.draw()
@@ -188,6 +201,38 @@ class RankedLight(LightRecommender):
         user, item, other = torch.split(take_rows(unit_rows(z), at), [size, size, len(drawn)])
         weight: float = self.config.l2_weight
         return self.warm.over_drawn(user, item, other, (batch.positive, drawn)) + weight * ego
+
+
+class FactLight(RankedLight):
+    """Light propagation that is trained to rank and, where ``kg_weight`` is above 0, to tell a
+    triple's tail from others by the vectors of layer 0: what makes the graph model use its facts.
+
+    Args:
+        ckg: Graph.
+        config: Hyper-parameters, among them ``kg_weight``.
+        generator: Draws the initial embeddings.
+        loss: The rest of the triple loss.
+    """
+
+    def __init__(
+        self,
+        ckg: CollaborativeKG,
+        config: Any,
+        generator: torch.Generator,
+        loss: TripleLoss | None = None,
+    ) -> None:
+        super().__init__(ckg, config, generator)
+        self.facts = FactContrast(ckg, config.kg_weight, config.dim, generator, loss)
+
+    def fact_objectives(self) -> tuple[Objective[Any], ...]:
+        """Return the objective of triples, weighted; () without."""
+        return self.facts.objectives(self.start)
+
+    def plan(self) -> Plan:
+        """Return the configured loss, and that of triples where it has a weight, in one step."""
+        ranking = ranking_objective(self.config.loss, self.pairwise_loss, self.softmax_loss)
+        more = self.fact_objectives()
+        return Plan((ranking, *more), joint=bool(more))
 
 
 class ContrastedLight(RankedLight):

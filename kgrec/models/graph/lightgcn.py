@@ -14,7 +14,7 @@ from kgrec.data.records.dataset import Dataset
 from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.models.base import Plan, Preset, Span, ranking_objective
-from kgrec.models.graph.base import RankedLight
+from kgrec.models.graph.base import FactLight
 from kgrec.nn.init import normal
 from kgrec.nn.light import LightPropagation
 from kgrec.nn.ranking_loss import CosineSoftmax, check_ranking_loss
@@ -44,6 +44,9 @@ class LightGCNConfig:
             authors' code switches its dropout on, which it does not by default.
         knowledge: Whether the graph holds the triples and their entities (``lightgcn-kg``) or
             interactions alone (the paper).
+        kg_weight: Weight of a triple loss on the vectors of layer 0, with ``knowledge`` alone
+            (``kgrec.models.typed_facts.TripleLoss``); 0 for none, as the paper. It makes the graph
+            model use its facts where they say something.
     """
 
     dim: int = 64
@@ -56,6 +59,7 @@ class LightGCNConfig:
     init_scale: float = 0.1
     edge_dropout: float = 0.0
     knowledge: bool = False
+    kg_weight: float = 0.0
 
     def __post_init__(self) -> None:
         """Reject values out of range."""
@@ -72,6 +76,11 @@ class LightGCNConfig:
         if self.init not in ("normal", "glorot") or not 0 <= self.edge_dropout < 1:
             raise ConfigError(
                 'LightGCN needs init "normal" or "glorot" and edge_dropout in [0, 1).'
+            )
+        if self.kg_weight < 0 or (self.kg_weight and not self.knowledge):
+            raise ConfigError(
+                f"LightGCN: kg_weight {self.kg_weight:g} needs triples: 0 or more with "
+                "lightgcn-kg, 0 with lightgcn."
             )
 
 
@@ -94,16 +103,21 @@ PRESETS = {
 KG_PRESETS = dict(PRESETS)
 
 SPACE = {
+    "dim": (64, 128),
     "num_layers": (1, 2, 3, 4),
     "learning_rate": Span(2e-3, 2e-2, log=True),
     "temperature": Span(0.1, 0.3),
     "l2_weight": Span(1e-6, 1e-3, log=True),
     "edge_dropout": Span(0.0, 0.6),
 }
-KG_SPACE = {**SPACE, "l2_weight": Span(1e-6, 10.0, log=True)}
+KG_SPACE = {
+    **SPACE,
+    "l2_weight": Span(1e-6, 10.0, log=True),
+    "kg_weight": (0.0, 0.25, 1.0, 4.0),
+}
 
 
-class LightGCN(RankedLight):
+class LightGCN(FactLight):
     """Propagate embeddings over the normalized graph, and average the layers.
 
         X^(k+1) = D^(-1/2) A D^(-1/2) X^(k)                                                 (7)-(8)
@@ -150,12 +164,13 @@ class LightGCN(RankedLight):
         return CosineSoftmax(*self.ckg.warm_items(), config.temperature, config.negatives)
 
     def plan(self) -> Plan:
-        """Return one objective, the configured loss."""
+        """Return the configured loss, and that of triples where it has a weight."""
         same = not self.config.edge_dropout
         objective = ranking_objective(
             self.config.loss, self.pairwise_loss, self.softmax_loss, capturable=same
         )
-        return Plan((objective,), begin_epoch=self._reseed)
+        more = self.fact_objectives()
+        return Plan((objective, *more), joint=bool(more), begin_epoch=self._reseed)
 
     def _reseed(self, epoch: int, seed: int) -> None:
         self.propagate.edge_dropout.reseed(derive(seed, "dropped edges", epoch))

@@ -29,8 +29,8 @@ from kgrec.models.base import (
     Span,
 )
 from kgrec.models.knowledge.cfkg_effects import CFKGEffects
-from kgrec.models.knowledge.cfkg_sampler import TypedFacts
 from kgrec.models.sources import Triples
+from kgrec.models.typed_facts import TypedFacts
 from kgrec.nn.init import normal
 from kgrec.nn.losses import l2, logistic, margin_hinge
 from kgrec.nn.ranking_loss import WarmItems

@@ -31,6 +31,7 @@ from kgrec.models.base import (
 )
 from kgrec.models.knowledge.kgat_effects import KGATEffects
 from kgrec.models.sources import Triples
+from kgrec.models.typed_facts import FactContrast
 from kgrec.nn.aggregators import aggregators
 from kgrec.nn.dropout import SeededDropout
 from kgrec.nn.init import glorot_uniform
@@ -68,6 +69,9 @@ class KGATConfig:
         cf_l2_weight: Weight of half the squared norms of the final embeddings of the batch, divided
             by its size; 1e-5 in the paper.
         kg_l2_weight: The same for projected entities and relations; 1e-5 in the paper.
+        kg_weight: Weight of another triple loss, on the vectors of layer 0
+            (``kgrec.models.typed_facts.TripleLoss``), in an epoch of its own after TransR's; 0 for
+            none, as the paper.
         warm_start_epochs: Epochs of BPR-MF on the embeddings of users and items before the first
             epoch; 0 starts from random ones. The authors load vectors trained to the end.
         kg_sampling: "triple" draws triples uniformly; "head" draws heads uniformly, then one of
@@ -87,6 +91,7 @@ class KGATConfig:
     cf_l2_weight: float = 1e-5
     kg_l2_weight: float = 1e-5
     kg_sampling: Literal["triple", "head"] = "triple"
+    kg_weight: float = 0.0
     warm_start_epochs: int = 0
 
     def __post_init__(self) -> None:
@@ -107,12 +112,11 @@ class KGATConfig:
         if (
             not 0 <= self.message_dropout < 1
             or self.leaky_slope < 0
-            or self.cf_l2_weight < 0
-            or self.kg_l2_weight < 0
+            or min(self.cf_l2_weight, self.kg_l2_weight, self.kg_weight) < 0
         ):
             raise ConfigError(
-                "KGAT needs message_dropout in [0, 1), leaky_slope, cf_l2_weight and "
-                "kg_l2_weight >= 0."
+                "KGAT needs message_dropout in [0, 1), leaky_slope, cf_l2_weight, kg_l2_weight and "
+                "kg_weight >= 0."
             )
 
         check_ranking_loss("KGAT", self.loss, self.temperature)
@@ -154,6 +158,7 @@ PRESETS = {
 
 
 SPACE = {
+    "dim": (64, 128),
     "layer_dims": ((64,), (64, 32), (64, 64), (64, 32, 16)),
     "aggregator": ("bi-interaction", "gcn", "graphsage"),
     "learning_rate": Span(2e-3, 2e-2, log=True),
@@ -161,6 +166,7 @@ SPACE = {
     "message_dropout": Span(0.0, 0.5),
     "cf_l2_weight": Span(1e-6, 1e-3, log=True),
     "kg_steps": Span(1, 8),
+    "kg_weight": (0.0, 0.25, 1.0, 4.0),
 }
 
 
@@ -246,6 +252,7 @@ class KGAT(Recommender):
         users = torch.arange(ckg.num_entities, ckg.num_nodes)
         self.register_buffer("ranked_nodes", torch.cat([items, users]), persistent=False)
         self.register_buffer("attention", self.graph.static_weights())  # pi
+        self.facts = FactContrast(ckg, config.kg_weight, d, generator)
 
     @classmethod
     def from_dataset(cls, data: Dataset, config: KGATConfig, generator: torch.Generator) -> "KGAT":
@@ -333,7 +340,10 @@ class KGAT(Recommender):
         first = ranking_objective(*losses, cf, capturable=not self.config.message_dropout)
         triples = triple_source(self.ckg, by_head=self.config.kg_sampling == "head")
         second = Objective(TripleBatch, self.kg_loss, kg, name="transr", source=triples)
-        plan = Plan((first, second), begin_epoch=self._reseed, after_epoch=self.refresh_attention)
+        more = self.facts.objectives(lambda: self.nodes, (self.nodes,))
+        plan = Plan(
+            (first, second, *more), begin_epoch=self._reseed, after_epoch=self.refresh_attention
+        )
         if not self.config.warm_start_epochs:
             return plan
 

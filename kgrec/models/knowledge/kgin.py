@@ -22,6 +22,7 @@ from kgrec.graph.reach import reached
 from kgrec.graph.typed_mean import RelationalMeans
 from kgrec.models.base import DotProduct, Plan, Preset, Recommender, Span, ranking_objective
 from kgrec.models.knowledge.kgin_effects import KGINEffects
+from kgrec.models.typed_facts import FactContrast
 from kgrec.nn.dropout import SeededDropout
 from kgrec.nn.independence import dependence
 from kgrec.nn.init import glorot_uniform
@@ -55,6 +56,8 @@ class KGINConfig:
         temperature: Temperature of the softmax, in (0, 1]; unused by "bpr".
         l2_weight: Weight of half the squared norms of the final embeddings of the batch, divided by
             its size; 1e-5 in the paper.
+        kg_weight: Weight of a triple loss on the vectors of layer 0
+            (``kgrec.models.typed_facts.TripleLoss``); 0 for none, as the paper.
     """
 
     dim: int = 64
@@ -68,6 +71,7 @@ class KGINConfig:
     loss: Literal["bpr", "softmax"] = "softmax"
     temperature: float = 0.2
     l2_weight: float = 1e-5
+    kg_weight: float = 0.0
 
     def __post_init__(self) -> None:
         """Reject values out of range."""
@@ -75,8 +79,8 @@ class KGINConfig:
             raise ConfigError("KGIN needs dim, num_layers and num_intents of at least 1.")
         if not 0 <= self.node_dropout < 1 or not 0 <= self.message_dropout < 1:
             raise ConfigError("KGIN needs node_dropout and message_dropout in [0, 1).")
-        if self.independence_weight < 0 or self.l2_weight < 0:
-            raise ConfigError("KGIN needs independence_weight and l2_weight >= 0.")
+        if min(self.independence_weight, self.l2_weight, self.kg_weight) < 0:
+            raise ConfigError("KGIN needs independence_weight, l2_weight and kg_weight >= 0.")
 
         if self.form not in ("paper", "code") or self.independence not in (
             "distance",
@@ -107,6 +111,7 @@ PRESETS = {
 }
 
 SPACE = {
+    "dim": (64, 128),
     "num_layers": (1, 2, 3),
     "form": ("code", "paper"),
     "learning_rate": Span(2e-3, 2e-2, log=True),
@@ -115,6 +120,7 @@ SPACE = {
     "message_dropout": Span(0.0, 0.5),
     "l2_weight": Span(1e-6, 1e-3, log=True),
     "independence_weight": Span(1e-5, 1e-1, log=True),
+    "kg_weight": (0.0, 0.25, 1.0, 4.0),
 }
 
 
@@ -186,6 +192,7 @@ class KGIN(Recommender):
         self.message_dropout = SeededDropout(config.message_dropout)
         self.node_dropout = SeededDropout(config.node_dropout)
         self.contrast = CosineSoftmax(*ckg.warm_items(), config.temperature)
+        self.facts = FactContrast(self.ckg, config.kg_weight, dim, generator)
         self.register_load_state_dict_pre_hook(_take_keys)  # type: ignore[no-untyped-call]
 
     @classmethod
@@ -287,9 +294,10 @@ class KGIN(Recommender):
         return self.config.l2_weight * l2(*rows) + apart
 
     def plan(self) -> Plan:
-        """Return one objective, the configured loss."""
+        """Return the configured loss, and that of triples where it has a weight."""
         objective = ranking_objective(self.config.loss, self.bpr_loss, self.softmax_loss)
-        return Plan((objective,), begin_epoch=self._reseed)
+        more = self.facts.objectives(lambda: self.nodes)
+        return Plan((objective, *more), joint=bool(more), begin_epoch=self._reseed)
 
     def _reseed(self, epoch: int, seed: int) -> None:
         self.message_dropout.reseed(derive(seed, "dropout", epoch))

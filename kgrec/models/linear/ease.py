@@ -6,23 +6,22 @@ With item attributes: Closed-Form Models for Collaborative Filtering with Side-I
 Van Balen and Goethals, RecSys 2020. https://doi.org/10.1145/3383313.3418480
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import scipy.sparse as sp
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import embedding_bag
 
 from kgrec.data.records.dataset import Dataset
-from kgrec.data.records.known import Known, with_interactions
-from kgrec.errors import ConfigError, DivergedError
-from kgrec.graph.attributes import AttributeFacts, ItemAttributes
-from kgrec.graph.ckg import CollaborativeKG
-from kgrec.graph.reach import reached
-from kgrec.models.base import Plan, Preset, Space, Span
+from kgrec.errors import ConfigError
+from kgrec.graph.attributes import AttributeFacts
+from kgrec.log import logger
+from kgrec.models.base import Plan, Preset, Space, Span, Validate
 from kgrec.models.closed_form import ClosedForm, HistoryScorer
+from kgrec.models.linear.base import AttributeRidge, item_weights, weighted_sums
 from kgrec.models.linear.ease_effects import EASEEffects, EASEKGEffects
 
 
@@ -56,7 +55,8 @@ class EASEKGConfig:
         l2: Weight lambda of the squared weights.
         attribute_weight: Of an attribute beside a user ("collective": alpha squared of the paper);
             of the attributes' regression beside the interactions' ("additive": (1 - alpha) /
-            alpha).
+            alpha). -1 chooses among 0, 1, 3, 10 and 30 on validation, as many inversions; 1 where
+            nothing validates.
         attribute_l2: Weight of the squared weights in the attributes' regression; unused by
             "collective".
         min_items: Attributes of fewer items are left out.
@@ -77,20 +77,27 @@ class EASEKGConfig:
             raise ConfigError(
                 f'unknown form {self.form!r} of EASE with attributes. Known: "collective", "additive".'
             )
-        if self.attribute_weight < 0 or self.attribute_l2 <= 0 or self.min_items < 1:
+        weighs = self.attribute_weight >= 0 or self.attribute_weight == -1
+        if not weighs or self.attribute_l2 <= 0 or self.min_items < 1:
             raise ConfigError(
-                "EASE with attributes needs attribute_weight >= 0, attribute_l2 > 0 and "
-                "min_items >= 1."
+                "EASE with attributes needs attribute_weight >= 0 (-1 chooses it), "
+                "attribute_l2 > 0 and min_items >= 1."
             )
 
 
+CHOICES = (0.0, 1.0, 3.0, 10.0, 30.0)
+"""Weights of attributes that are tried on validation where none is given."""
+
 PRESETS = {"default": Preset()}
 SPACE: Space = {"l2": Span(10.0, 2000.0, log=True)}
-KG_PRESETS = {"default": Preset()}
+KG_PRESETS = {
+    "default": Preset({"attribute_weight": -1.0}),
+    "fast": Preset({"attribute_weight": 1.0}),
+}
 KG_SPACE: Space = {
     **SPACE,
     "form": ("collective", "additive"),
-    "attribute_weight": Span(0.03, 10.0, log=True),
+    "attribute_weight": (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0),
     "attribute_l2": Span(10.0, 2000.0, log=True),
 }
 
@@ -135,14 +142,14 @@ class EASE(ClosedForm):
 
     def scorer(self) -> HistoryScorer:
         """Return the sums of the weights of what somebody used."""
-        return _weighted_sums(self, self.weights)
+        return weighted_sums(self, self.weights)
 
     def explanation_effects(self) -> EASEEffects:
         """Return a part per item of the user, scores of other histories, and refits."""
         return EASEEffects(self)
 
 
-class EASEKG(ClosedForm):
+class EASEKG(AttributeRidge):
     """EASE with what the knowledge graph says of the items.
 
         collective:  B = argmin |X - X B|^2 + w |T - T B|^2 + lambda |B|^2   with   diag(B) = 0
@@ -162,13 +169,13 @@ class EASEKG(ClosedForm):
         attributes: Item x attribute matrix.
         config: Hyper-parameters.
         facts: Which triples the attributes come from; without, no fact can be taken out again.
+        relation: Relation of each attribute.
+        num_relations: Number of relations.
 
     Source: Jeunen, Van Balen and Goethals, Closed-Form Models for Collaborative Filtering with
     Side-Information, RecSys 2020, the collective and the additive model.
     https://doi.org/10.1145/3383313.3418480
     """
-
-    weights: Tensor
 
     def __init__(
         self,
@@ -176,87 +183,55 @@ class EASEKG(ClosedForm):
         attributes: sp.csr_matrix,
         config: EASEKGConfig,
         facts: AttributeFacts | None = None,
+        relation: np.ndarray | None = None,
+        num_relations: int = 1,
     ) -> None:
-        super().__init__(train, weights=(train.shape[1], train.shape[1]))
-        self.attributes = attributes
-        self.config = config
-        self.facts = facts
+        self.given = config.attribute_weight
+        super().__init__(train, attributes, config, facts, relation, num_relations)
+        if not self.chooses:
+            self.relation_weights.fill_(self.given)
 
-    @classmethod
-    def from_dataset(
-        cls, data: Dataset, config: EASEKGConfig, generator: torch.Generator
-    ) -> "EASEKG":
-        """Take the training interactions and the items' attributes by the triples."""
-        attributes = ItemAttributes.from_dataset(data, config.min_items)
-        train = data.train.csr(data.num_users, data.num_items)
-        return cls(train, attributes.matrix, config, AttributeFacts(data))
+    @property
+    def chooses(self) -> bool:
+        """Whether the weight of attributes is chosen on validation."""
+        return self.given < 0
 
     def plan(self) -> Plan:
-        """Return the closed form."""
-        return Plan(fit=self._fit)
+        """Return the closed form, and the choice of the attributes' weight where none is given."""
+        if not self.chooses:
+            return Plan(fit=self.fit)
+        return Plan(fit=self.fit, settle=self._settle)
 
-    def _fit(self) -> None:
+    def fit(self, *relation_weights: float) -> None:
+        """Compute the item weights, in either form."""
+        if self.config.form == "collective":
+            super().fit(*relation_weights)
+            return
+
         config = self.config
         train = self.interactions()
-        users = train.T @ train
         attributes = (self.attributes @ self.attributes.T).astype(config.precision)
+        if relation_weights:
+            self.relation_weights.fill_(relation_weights[0])
 
-        if config.form == "collective":
-            weights = item_weights(
-                users + attributes * config.attribute_weight, config.l2, config.precision
-            )
-        else:
-            weights = item_weights(attributes, config.attribute_l2, config.precision).mul_(
-                config.attribute_weight
-            )
-            weights += item_weights(users, config.l2, config.precision)
-
+        weights = item_weights(attributes, config.attribute_l2, config.precision)
+        weights.mul_(float(self.relation_weights[0]))
+        weights += item_weights(train.T @ train, config.l2, config.precision)
         self.weights = weights.to(self.train_items.device)
 
-    def can_rank(self, data: Dataset) -> Known:
-        """Return the users with interactions, and the items that have any or share an attribute."""
-        warm = with_interactions(data)
-        return Known(warm.users, warm.items | reached(CollaborativeKG.from_dataset(data)).items)
+    def _settle(self, validate: Validate | None) -> None:
+        if validate is None:
+            logger.info("ease-kg: nothing validates, so that attributes weigh 1.")
+            return
+        self.choose(lambda: validate(self.scorer()), CHOICES)
 
-    def scorer(self) -> HistoryScorer:
-        """Return the sums of the weights of what somebody used."""
-        return _weighted_sums(self, self.weights)
+    def settled(self) -> Mapping[str, float]:
+        """Return the chosen weight of attributes."""
+        return {"attribute_weight": float(self.relation_weights[0])} if self.chooses else {}
 
     def explanation_effects(self) -> EASEKGEffects:
         """Return a part per item of the user, scores of other histories, and refits."""
         return EASEKGEffects(self)
-
-
-def item_weights(gram: sp.spmatrix, l2: float, precision: str) -> Float[Tensor, "items items"]:
-    """Return B for a symmetric Gram matrix X^T X, computed in one dense copy of it.
-
-    Raises:
-        DivergedError: If the matrix cannot be inverted in this precision.
-    """
-    table = torch.from_numpy(gram.astype(precision, copy=False).toarray(order="F"))
-    table.diagonal().add_(l2)
-    failed = torch.empty(0, dtype=torch.int32)
-    torch.linalg.cholesky_ex(table, out=(table, failed))  # in place, since columns lie in one piece
-
-    if bool(failed):
-        raise DivergedError(
-            f"the item matrix cannot be inverted with l2 {l2:g} in {precision}. Raise l2, or "
-            "take precision float64."
-        )
-
-    torch.cholesky_inverse(table, out=table)
-    table = table.T  # the same symmetric matrix, rows in one piece
-    table.mul_(-1 / table.diagonal())
-    table.diagonal().zero_()
-    return table.to(torch.get_default_dtype())
-
-
-def _weighted_sums(model: ClosedForm, weights: Tensor) -> HistoryScorer:
-    def sums(ptr: Int[Tensor, " _"], items: Int[Tensor, " _"]) -> Float[Tensor, "batch items"]:
-        return embedding_bag(items, weights, ptr[:-1], mode="sum")
-
-    model.check_fitted()
-    return model.history_scorer(sums)
 
 
 def _check(l2: float, precision: str) -> None:

@@ -18,7 +18,8 @@ from kgrec.models.capabilities import Refittable
 from kgrec.models.effects import HistorySumEffects
 
 if TYPE_CHECKING:
-    from kgrec.models.linear.ease import EASE, EASEKG
+    from kgrec.models.linear.base import AttributeRidge
+    from kgrec.models.linear.ease import EASE
 
 _KEPT = 256
 
@@ -118,7 +119,7 @@ class EASEEffects(HistorySumEffects, Refittable):
         model: The model.
     """
 
-    def __init__(self, model: "EASE | EASEKG") -> None:
+    def __init__(self, model: "EASE | AttributeRidge") -> None:
         super().__init__(model, model.train_items.device)
         self._ease = model
 
@@ -164,48 +165,36 @@ class EASEEffects(HistorySumEffects, Refittable):
         return found
 
 
-class EASEKGEffects(EASEEffects):
+class AttributeRidgeEffects(EASEEffects):
     """A part per item of the user; refits without likes and attributes.
 
     Args:
         model: The model.
     """
 
-    def __init__(self, model: "EASEKG") -> None:
+    def __init__(self, model: "AttributeRidge") -> None:
         super().__init__(model)
         self._kg = model
 
     @cached_property
     def refits(self) -> list[tuple[float, RidgeRefit]]:
-        """Weights and parts of a score: one for the collective form, two for the additive one."""
-        config = self._kg.config
-        users = self.train.T @ self.train
-        attributes = sp.csr_matrix(self._kg.attributes, dtype=np.float64)
-        shared = attributes @ attributes.T
-        if config.form == "collective":
-            return [(1.0, RidgeRefit(users + config.attribute_weight * shared, config.l2))]
-
-        return [
-            (1.0, RidgeRefit(users, config.l2)),
-            (config.attribute_weight, RidgeRefit(shared, config.attribute_l2)),
-        ]
+        """Weights and parts of a score."""
+        return [(1.0, RidgeRefit(self._kg.gram("float64"), self._kg.config.l2))]
 
     def _changes(self, removed: Removal) -> list[list[RowChange]]:
-        users = self._users_changed(removed)
-        if self._kg.config.form == "collective":
-            attributes = []
-            if self._kg.config.attribute_weight:
-                attributes = self._attributes_changed(removed, self._kg.config.attribute_weight)
+        weights = self._kg.relation_weights.tolist()
+        changed = self._attributes_changed(removed, weights)
+        return [self._users_changed(removed) + changed]
 
-            return [users + attributes]
-
-        return [users, self._attributes_changed(removed, 1.0)]
-
-    def _attributes_changed(self, removed: Removal, weight: float) -> list[RowChange]:
+    def _attributes_changed(self, removed: Removal, weights: Sequence[float]) -> list[RowChange]:
         """Return the attributes that lose items, as the model takes them: one that too few items
         have is left out.
+
+        Args:
+            removed: What is taken out.
+            weights: Weight of the attributes of each relation; or one of all.
         """
-        if not removed.triples:
+        if not removed.triples or not any(weights):
             return []
 
         facts: AttributeFacts | None = self._kg.facts
@@ -220,7 +209,8 @@ class EASEKGEffects(EASEEffects):
 
         for attribute, lost in facts.lost(removed.triples).items():
             before = facts.items_of(attribute)
-            if len(before) < least:
+            weight = weights[facts.relation_of(attribute) if len(weights) > 1 else 0]
+            if len(before) < least or not weight:
                 continue
 
             if len(before) - len(lost) < least:
@@ -229,3 +219,32 @@ class EASEKGEffects(EASEEffects):
             found.append(RowChange(("attribute", attribute), before, lost, weight))
 
         return found
+
+
+class EASEKGEffects(AttributeRidgeEffects):
+    """The same in either form.
+
+    Args:
+        model: The model.
+    """
+
+    @cached_property
+    def refits(self) -> list[tuple[float, RidgeRefit]]:
+        """Weights and parts of a score: one for the collective form, two for the additive one."""
+        config = self._kg.config
+        if config.form == "collective":
+            return super().refits
+
+        attributes = sp.csr_matrix(self._kg.attributes, dtype=np.float64)
+        return [
+            (1.0, RidgeRefit(self.train.T @ self.train, config.l2)),
+            (
+                float(self._kg.relation_weights[0]),
+                RidgeRefit(attributes @ attributes.T, config.attribute_l2),
+            ),
+        ]
+
+    def _changes(self, removed: Removal) -> list[list[RowChange]]:
+        if self._kg.config.form == "collective":
+            return super()._changes(removed)
+        return [self._users_changed(removed), self._attributes_changed(removed, [1.0])]

@@ -243,7 +243,7 @@ class RunAnswer(msgspec.Struct, frozen=True):
     Attributes:
         run: First 12 digits of a SHA-256 over weights, data and configuration.
         model: Name of the model.
-        form: "vectors", "histories" or "model".
+        form: "vectors", "histories", "sum" or "model".
         dataset: Name of the dataset.
         checksum: Its SHA-256.
         metrics: Figures of the run by part.

@@ -14,7 +14,13 @@ from kgrec.ops.folding import Fold, make_fold
 from kgrec.serving.tables.columns import Ids, Lists, Texts, check, check_rows
 from kgrec.serving.tables.facets import Facet, Facets
 from kgrec.serving.tables.fallback import ByUser, Fallback
-from kgrec.serving.tables.scores import FUNCTIONS, HistorySource, Source, VectorSource
+from kgrec.serving.tables.scores import (
+    FUNCTIONS,
+    HistorySource,
+    Source,
+    SumSource,
+    VectorSource,
+)
 
 KIND, VERSION = "serving", 1
 ABOUT = "serving.json"
@@ -42,8 +48,8 @@ class About(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         run: First 12 digits of a SHA-256 over weights, data and configuration.
         model: Name of the model.
-        form: "vectors", "histories" (a history times an item matrix), or "model": what the model
-            itself must score, beside which these tables are.
+        form: "vectors", "histories" (a history times an item matrix), "sum" (both, weighted), or
+            "model": what the model itself must score, beside which these tables are.
         function: What makes a score of two vectors.
         fold: How histories become vectors; None where they do not.
         users: Number of users.
@@ -62,6 +68,7 @@ class About(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         source: SHA-256 of the run's configuration file, "" where it was never saved.
         kgrec: Version that wrote it.
         arrays: Names of the arrays.
+        factors: Of "sum": what the scores of histories and those of vectors are multiplied by.
     """
 
     run: str
@@ -85,6 +92,7 @@ class About(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: str
     kgrec: str
     arrays: list[str]
+    factors: list[float] = []
 
 
 class ArrayFiles(Mapping[str, np.ndarray]):
@@ -173,6 +181,10 @@ class Tables:
             self.source = _vectors(about, arrays, users)
         elif about.form == "histories":
             self.source = _histories(about, arrays, users)
+        elif about.form == "sum":
+            check(len(about.factors) == 2, "factors")
+            parts = _histories(about, arrays, users), _vectors(about, arrays, users)
+            self.source = SumSource(parts, tuple(about.factors))
         else:
             check(about.form == "model", "form")
 

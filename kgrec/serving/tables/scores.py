@@ -158,3 +158,43 @@ class HistorySource:
         assert self.dense is not None
         rows = self.dense[history] if columns is None else self.dense[np.ix_(history, columns)]
         return np.asarray(rows.sum(0))
+
+
+@dataclass(frozen=True)
+class SumSource:
+    """A weighted sum of the scores of others.
+
+    Attributes:
+        parts: What is added up.
+        factors: What each is multiplied by.
+    """
+
+    parts: tuple[Source, ...]
+    factors: tuple[float, ...]
+
+    @property
+    def folds(self) -> bool:
+        """Whether every part scores for someone unseen."""
+        return all(part.folds for part in self.parts)
+
+    def of_user(self, row: int, columns: np.ndarray | None) -> np.ndarray:
+        """Return the scores of a known user."""
+        return self._sum([part.of_user(row, columns) for part in self.parts])
+
+    def of_history(self, history: np.ndarray, columns: np.ndarray | None) -> np.ndarray:
+        """Return the scores of someone unseen."""
+        return self._sum([part.of_history(history, columns) for part in self.parts])
+
+    def of_updated(self, row: int, history: np.ndarray, columns: np.ndarray | None) -> np.ndarray:
+        """Return the scores of a known user with new items."""
+        return self._sum([part.of_updated(row, history, columns) for part in self.parts])
+
+    def similar(self, column: int) -> np.ndarray | None:
+        """Return None: parts say how near items are on scales of their own."""
+        return None
+
+    def _sum(self, scores: list[np.ndarray]) -> np.ndarray:
+        weighted = [
+            one.dtype.type(factor) * one for factor, one in zip(self.factors, scores, strict=True)
+        ]
+        return np.asarray(sum(weighted[1:], start=weighted[0]))

@@ -9,7 +9,7 @@ from kgrec.batches import CorruptedBatch, PositiveBatch, Query
 from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.models.knowledge.cfkg import CFKG, CFKGConfig, Translation
-from kgrec.models.knowledge.cfkg_sampler import TypedSampler
+from kgrec.models.typed_facts import TypedSampler
 from kgrec.runs.settings import choose
 from kgrec.testing import worlds
 from kgrec.testing.contract import RecommenderContract, auc

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -148,3 +150,25 @@ class TestEASEKG(RecommenderContract):
         assert (
             model.attributes.toarray() == attributes.matrix[:, attributes.relation == 0].toarray()
         ).all()
+
+
+def test_the_weight_of_attributes_is_chosen_on_validation():
+    import kgrec
+    from kgrec.models.linear.ease import CHOICES
+
+    data = worlds.cold_items(users=24, warm=20, cold=8)
+    held = np.arange(len(data.train.user)) % 5 == 0
+    data = replace(data, train=data.train.take(~held), valid=data.train.take(held))
+    run = kgrec.fit("ease-kg", data, l2=5.0)
+    found = {
+        weight: kgrec.fit("ease-kg", data, l2=5.0, attribute_weight=weight).summary["valid"]
+        for weight in CHOICES
+    }
+    values = {weight: valid["ndcg@10"] for weight, valid in found.items()}
+    chosen = run.summary["settled"]["attribute_weight"]
+    assert values[chosen] == max(values.values()) == run.summary["valid"]["ndcg@10"]
+    assert len(set(values.values())) > 1
+    refit = kgrec.fit("ease-kg", data, l2=5.0, refit=True)
+    assert refit.config.attribute_weight == chosen
+    alone = kgrec.fit("ease-kg", replace(data, valid=data.valid.take(held[:0])), l2=5.0)
+    assert alone.summary["settled"] == {"attribute_weight": 1.0}
