@@ -33,6 +33,7 @@ from kgrec.cli import (
     explain_eval,
     explain_summary,
     export,
+    forget,
     info,
     inspect,
     models,
@@ -44,6 +45,7 @@ from kgrec.cli import (
     similar,
     train,
     tune,
+    update,
 )
 from kgrec.cli.output import let_go, open_streams
 from kgrec.errors import KgrecError
@@ -108,6 +110,8 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "inspect": inspect.inspect,
     "export": export.export,
     "serve": serve.serve,
+    "update": update.update,
+    "forget": forget.forget,
     "doctor": doctor.doctor,
 }
 for _name, _command in _COMMANDS.items():

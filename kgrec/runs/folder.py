@@ -18,6 +18,7 @@ from kgrec.data.records.interactions import Interactions
 from kgrec.data.storage import open_dataset, save_dataset
 from kgrec.errors import CheckpointError, DataError
 from kgrec.explanation.core.placebos import Placebos
+from kgrec.models.factorization.placed import Placed
 from kgrec.models.fallback import FallbackChoice
 from kgrec.runs.settings import Chosen
 from kgrec.training.checkpoint import check_history
@@ -29,6 +30,7 @@ CHECKPOINT = "checkpoint.safetensors"
 STATE = "state.safetensors"
 DATA, REFIT_DATA = "data", "data-refit"
 PLACEBOS = "placebos.json"
+RECEIPTS = "forgotten.json"
 TRAINING, DONE = "training", "done"
 
 
@@ -211,6 +213,7 @@ def _settings(chosen: Chosen, seed: int) -> dict[str, Any]:
         "train": asdict(chosen.train),
         "seed": seed,
         **({"members": members} if members else {}),
+        **({"placed": True} if chosen.model is Placed else {}),
     }
 
 
@@ -355,6 +358,7 @@ _FURTHER: dict[str, Callable[[object], bool]] = {
     "members": _are_members,
     "data": lambda value: value in (DATA, REFIT_DATA),
     "state": lambda value: value in (None, STATE),
+    "placed": lambda value: value is True,
 }
 
 

@@ -4,13 +4,14 @@ are checked and values converted.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from kgrec.errors import ConfigError, nearest
 from kgrec.models.base import Preset, Recommender
 from kgrec.models.blend import Blend, BlendConfig
 from kgrec.models.catalog import ModelEntry, class_path, entry_of, find
+from kgrec.models.factorization.placed import Placed, PlacedConfig
 from kgrec.training.config import PAPER_SELECTION, PUBLISHED, TrainConfig
 
 ALIASES = {
@@ -119,6 +120,17 @@ def blended(members: "tuple[tuple[Chosen, int], ...]", config: BlendConfig) -> C
     needs = dict.fromkeys(need for member, _ in members for need in member.needs)
     settings = TrainConfig()
     return Chosen("blend", Blend, config, settings, "default", tuple(needs), members=members)
+
+
+def placed_in(base: Chosen, seed: int, config: PlacedConfig) -> Chosen:
+    """Return the settings of a model's vectors with newcomers among them.
+
+    Args:
+        base: Settings of the model.
+        seed: Its seed.
+        config: Of the vectors.
+    """
+    return replace(base, model=Placed, config=config, members=((base, seed),))
 
 
 def setting(chosen: Chosen, name: str) -> tuple[str, Any]:
