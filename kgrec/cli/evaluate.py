@@ -214,7 +214,7 @@ def _fold_in(
                 ("left out", "", "", f"{without['all']:.3f}"),
                 *((row, *(cell(f[name]) for name in names)) for row, f in report.placed.items()),
             ],
-            title=f"{report.items} items left out and placed, {report.judged:,} users",
+            title=f"{report.items} items left out and placed, {report.evaluated:,} users",
             right=names,
         )
         print(

@@ -28,14 +28,14 @@ def forget(
     from kgrec.lifecycle.forget import forget as remove
 
     done = remove(run, user, allow=tuple(allow_class or ()))
-    told = done.to_dict()
+    record = done.to_dict()
     if receipt is not None:
         from json import dumps
 
-        text = dumps(told, indent=1) + "\n"
+        text = dumps(record, indent=1) + "\n"
         whole(receipt, lambda path: path.write_text(text, encoding="utf-8"))
     if json:
-        show_json(told)
+        show_json(record)
         return
 
     print(f"{clean(str(run))}: forgotten, {done.interactions:,} interactions removed")

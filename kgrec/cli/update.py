@@ -62,7 +62,7 @@ def update(
 ) -> None:
     """Bring a run up to date with new interactions and items.
 
-    The newest tenth of them judges the new run beside the old one. The new one takes its place in
+    The newest tenth of them evaluates the new run beside the old one. The new one takes its place in
     one step, and a running kgrec serve takes it over, unless it is worse beyond a paired 95 %
     interval: then RUN stays as it is, and the exit code is 1.
     """

@@ -46,7 +46,7 @@ class Receipt:
         exact: Whether the run is what a training without the person gives; else it is to be trained
             again.
         interactions: How many were removed from the run.
-        dataset: Folder of the dataset, its sum before and after; empty where there is none.
+        dataset: Folder of the dataset, its sum before and after; empty if there is none.
         runs_changed: Other runs that were trained on that dataset, whose sum no longer holds.
         still_open: Runs among these that still hold the person.
         tables: Folders of tables that were removed.
@@ -91,7 +91,7 @@ def forget(path: str | PathLike[str], user: Id, *, allow: tuple[str, ...] = ()) 
         allow: Classes that may be imported.
 
     Raises:
-        UnknownIdError: If nobody has that id, or the person was forgotten before.
+        UnknownIdError: If no one has that id, or the person was forgotten before.
         CapabilityError: If the model holds what cannot be told apart by person.
     """
     folder = Path(path)
@@ -132,7 +132,7 @@ def forget(path: str | PathLike[str], user: Id, *, allow: tuple[str, ...] = ()) 
 
 
 def _unknown(run: Run, key: str) -> UnknownIdError:
-    """Return what says that nobody has an id; ids of others are not named."""
+    """Return what says that no one has an id; ids of others are not named."""
     for one in stored_receipts(run.receipts):
         if _hash(key, str(one.get("salt"))) == one.get("hash"):
             return UnknownIdError(
@@ -270,10 +270,10 @@ def _placed(run: Run, data: Dataset, key: str) -> Placed:
 
 
 def _with_model(run: Run, model: Recommender, data: Dataset, *, exact: bool) -> tuple[Run, bool]:
-    told = run.summary.get("forgotten") or {"people": 0, "retrain": False}
+    record = run.summary.get("forgotten") or {"people": 0, "retrain": False}
     summary = run.summary | {
         "forgotten": {
-            "people": told["people"] + 1,
+            "people": record["people"] + 1,
             "retrain": not exact,
         }
     }

@@ -67,7 +67,7 @@ class NewcomerReport:
         trained: recall@20 and ndcg@20 of these by the run that was trained with them.
         folded: The same figures, folded in from so many events (a number, or "all").
         items: Items left out; 0 where the model's items cannot be placed.
-        judged: Users by whose lists the items are judged.
+        evaluated: Users by whose lists the items are evaluated.
         items_trained: Of the run: ``among``, recall@10 among the items that are left out;
             ``share`` of the places of all lists of 20 that they take; ``all``, recall@20 over
             everything.
@@ -82,7 +82,7 @@ class NewcomerReport:
     trained: dict[str, float]
     folded: dict[str, dict[str, Figure]]
     items: int = 0
-    judged: int = 0
+    evaluated: int = 0
     items_trained: dict[str, float] | None = None
     items_left_out: dict[str, float] | None = None
     placed: dict[str, dict[str, Figure]] | None = None
@@ -97,19 +97,19 @@ class NewcomerReport:
             "users": {
                 "left_out": self.users,
                 "trained": self.trained,
-                "folded": _told(self.folded),
+                "folded": _figures_of(self.folded),
             },
             "items": {
                 "left_out": self.items,
-                "judged": self.judged,
+                "evaluated": self.evaluated,
                 "trained": self.items_trained,
                 "without": self.items_left_out,
-                "placed": _told(self.placed or {}),
+                "placed": _figures_of(self.placed or {}),
             },
         }
 
 
-def _told(rows: dict[str, dict[str, Figure]]) -> dict[str, dict[str, dict[str, float]]]:
+def _figures_of(rows: dict[str, dict[str, Figure]]) -> dict[str, dict[str, dict[str, float]]]:
     return {
         row: {name: figure.to_dict() for name, figure in figures.items()}
         for row, figures in rows.items()
@@ -130,14 +130,14 @@ def evaluate_newcomers(
         dataset: The dataset, where it is no longer where it was.
 
     Raises:
-        CapabilityError: If the model folds nobody in.
+        CapabilityError: If the model folds no one in.
         ConfigError: If the sample is empty.
-        DataError: If nothing is held out to judge by.
+        DataError: If nothing is held out to evaluate by.
     """
     if sample < 1:
         raise ConfigError(f"sample={sample}: leave at least one out.")
     if run.model.list_kind != "personal" or _folding(run) is None:
-        raise CapabilityError(f"{run.name} folds nobody in. Nothing to measure.")
+        raise CapabilityError(f"{run.name} folds no one in. Nothing to measure.")
 
     data = run.with_test(dataset)
     own = run.seed if seed is None else seed
@@ -164,7 +164,7 @@ def _folding(run: Run) -> Scorer | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Judge:
+class _Evaluator:
     """Ranks for users, leaving out what they have.
 
     Attributes:
@@ -178,7 +178,7 @@ class _Judge:
     order: np.ndarray
 
     def lists(self, scores: torch.Tensor, k: int, only: np.ndarray | None = None) -> np.ndarray:
-        """Return the best items of each user, -1 where there is none."""
+        """Return the best items of each user, -1 if there is none."""
         table = scores.clone()
         table[
             torch.from_numpy(_dense(concatenate([self.data.train, self.data.valid]), self))
@@ -208,9 +208,9 @@ class _Judge:
             return np.stack([hits.sum(1) / count, (hits @ worth) / ideal], axis=1)
 
 
-def _dense(part: Interactions, judge: _Judge) -> np.ndarray:
-    matrix = part.csr(judge.data.num_users, judge.data.num_items)
-    return np.asarray(matrix[judge.rows].toarray() > 0)
+def _dense(part: Interactions, evaluator: _Evaluator) -> np.ndarray:
+    matrix = part.csr(evaluator.data.num_users, evaluator.data.num_items)
+    return np.asarray(matrix[evaluator.rows].toarray() > 0)
 
 
 def _drawn(
@@ -241,17 +241,17 @@ def _users(
 
     reduced = replace(data, train=left(data.train), valid=left(data.valid), path=None, checksum="")
     other = _fitted(run, reduced)
-    judge = _Judge(data, rows, tie_order(data))
+    evaluator = _Evaluator(data, rows, tie_order(data))
     known = _scores(served(run.model, run.scorer(), run.data), rows, _own(data, rows, None, seed))
-    trained = judge.metrics(known)
+    trained = evaluator.metrics(known)
     folding = _folding(other)
     assert folding is not None
     scorer = served(other.model, folding, reduced, other.fallback)
-    nobody = np.full(len(rows), -1)
+    strangers = np.full(len(rows), -1)
     folded = {}
     for events in EVENTS:
-        scores = _scores(scorer, nobody, _own(data, rows, events, seed))
-        values = judge.metrics(scores)
+        scores = _scores(scorer, strangers, _own(data, rows, events, seed))
+        values = evaluator.metrics(scores)
         folded["all" if events is None else str(events)] = _figures(
             ("recall@20", "ndcg@20"), values, trained, seed
         )
@@ -311,23 +311,23 @@ def _with_items(
     new = np.zeros(data.num_items, dtype=bool)
     new[rows] = True
     warm = with_interactions(other.data)
-    judge = _Judge(data, np.unique(data.test.user), tie_order(data))
+    evaluator = _Evaluator(data, np.unique(data.test.user), tie_order(data))
     first = served(run.model, run.scorer(), run.data)
     plain = first.scorer if isinstance(first, Served) else first
     assert isinstance(plain, DotProduct)
-    trained = _of_items(judge, plain.users, plain.items, new, with_interactions(data).items)
-    without = _of_items(judge, scorer.users, scorer.items, new, warm.items & ~new)
+    trained = _of_items(evaluator, plain.users, plain.items, new, with_interactions(data).items)
+    without = _of_items(evaluator, scorer.users, scorer.items, new, warm.items & ~new)
     names = ("among", "share", "all")
     placed = {}
     for clicks in CLICKS:
         items = _placed(scorer, data, rows, warm.users, warm.items & ~new, clicks, seed)
-        values = _of_items(judge, scorer.users, items, new, warm.items | new)
+        values = _of_items(evaluator, scorer.users, items, new, warm.items | new)
         placed[str(clicks)] = _figures(names, values, trained, seed)
 
     return replace(
         report,
         items=len(rows),
-        judged=len(judge.rows),
+        evaluated=len(evaluator.rows),
         items_trained=dict(zip(names, np.nanmean(trained, axis=0).tolist(), strict=True)),
         items_left_out={"all": float(np.nanmean(without[:, 2]))},
         placed=placed,
@@ -389,12 +389,16 @@ def _among(known: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def _of_items(
-    judge: _Judge, users: torch.Tensor, items: torch.Tensor, new: np.ndarray, shown: np.ndarray
+    evaluator: _Evaluator,
+    users: torch.Tensor,
+    items: torch.Tensor,
+    new: np.ndarray,
+    shown: np.ndarray,
 ) -> np.ndarray:
     """Return among, share and all per user, (users, 3)."""
-    scores = users[torch.from_numpy(judge.rows)] @ items.T
+    scores = users[torch.from_numpy(evaluator.rows)] @ items.T
     scores[:, torch.from_numpy(~shown)] = -torch.inf
-    among = judge.metrics(scores, _AMONG, new)[:, 0]
-    lists = judge.lists(scores, _K)
+    among = evaluator.metrics(scores, _AMONG, new)[:, 0]
+    lists = evaluator.lists(scores, _K)
     share = (new[np.maximum(lists, 0)] & (lists >= 0)).mean(1)
-    return np.stack([among, share, judge.metrics(scores)[:, 0]], axis=1)
+    return np.stack([among, share, evaluator.metrics(scores)[:, 0]], axis=1)

@@ -1,4 +1,4 @@
-"""Bring a run up to date: new interactions and items in, judged beside the old run on the newest of
+"""Bring a run up to date: new interactions and items in, evaluated beside the old run on the newest of
 them, and put into its place only if it is not worse.
 """
 
@@ -54,11 +54,11 @@ class Updated:
         epochs: Epochs trained.
         added: Counts of what is new: interactions, users, items, facts; and ``known``, interactions
             given that were there already.
-        held: Newest interactions, by which both were judged; they are the validation part.
-        users: Users judged.
+        held: Newest interactions, by which both were evaluated; they are the validation part.
+        users: Users evaluated.
         old: Metrics of the old run on them.
         new: Metrics of the new one.
-        difference: New minus old by ``METRIC``, paired by user; None where nobody could be judged.
+        difference: New minus old by ``METRIC``, paired by user; None where no one could be evaluated.
         notes: What a reader must know.
     """
 
@@ -81,14 +81,14 @@ class Updated:
             for name in ("promoted", "how", "epochs", "added", "held", "users", "old", "new")
         }
         gap = self.difference
-        told = None
+        record = None
         if gap is not None:
-            told = {key: value for key, value in asdict(gap).items() if math.isfinite(value)}
+            record = {key: value for key, value in asdict(gap).items() if math.isfinite(value)}
         return {
             "model": self.run.name,
             **found,
             "metric": METRIC,
-            "difference": told,
+            "difference": record,
             "notes": list(self.notes),
         }
 
@@ -108,14 +108,14 @@ def update(
     """Update a stored run by new interactions, and by new items.
 
     A model that is trained by gradients goes on from its parameters for a few epochs; a closed form
-    is computed again. The newest tenth of the new interactions is held out: both runs are judged by
+    is computed again. The newest tenth of the new interactions is held out: both runs are evaluated by
     it, and the new one takes the place of the old one unless it is worse beyond a paired 95 %
     interval. What the dataset held out before is trained on.
 
     Args:
         path: The run's folder; replaced in one step, so that a service takes the new run over.
         log: ``user``, ``item``, and ``time`` where the run's data has times; rows are in the order
-            in which they happened where there are none.
+            in which they happened if there are none.
         items: Ids of new items beside those of the log.
         facts: Facts about them.
         epochs: Epochs of a warm start.
@@ -154,10 +154,10 @@ def update(
     fitted, how = _trained(run, data, epochs, minutes)
     data = replace(data, valid=held)
     candidate = fitted.in_place_of(run, data=data, refit=False)
-    old, new, gap, users = _judged(run, candidate, data)
+    old, new, gap, users = _evaluated(run, candidate, data)
     if users < FEWEST:
         notes.append(
-            f"{users} users of the newest interactions are too few to judge by: the new run is "
+            f"{users} users of the newest interactions are too few to evaluate by: the new run is "
             "taken as it is."
         )
 
@@ -343,14 +343,14 @@ class Earlier:
         """Return the scores, -inf for new items."""
         known = query.history_mask & (query.history < self.items)
         user = torch.where(query.user < self.users, query.user, -1)
-        asked = Query(user, torch.where(known, query.history, 0), known)
-        scores = self.scorer(asked)
+        own = Query(user, torch.where(known, query.history, 0), known)
+        scores = self.scorer(own)
         whole = scores.new_full((len(scores), self.width), -torch.inf)
         whole[:, : self.items] = scores
         return whole if items is None else whole.gather(1, items)
 
 
-def _judged(
+def _evaluated(
     run: Run, candidate: Run, data: Dataset
 ) -> tuple[dict[str, float], dict[str, float], Difference | None, int]:
     """Return the metrics of both runs on the newest interactions, and their difference."""
@@ -362,7 +362,7 @@ def _judged(
     new = served(candidate.model, candidate.scorer(), data, candidate.fallback)
     try:
         reports = [evaluate(scorer, data, on="valid", ks=(10, 20)) for scorer in (earlier, new)]
-    except DataError:  # nobody is left to evaluate
+    except DataError:  # no one is left to evaluate
         return {}, {}, None, 0
 
     first, second = (report.per_user.select("user", METRIC) for report in reports)

@@ -314,7 +314,14 @@ def _is_summary(value: object) -> bool:
         for part in parts
     )
 
-    return fits and known and _is_text(value.get("model", ""))
+    further = [value.get(name, {}) for name in ("start", "placed", "forgotten")]
+    told = all(isinstance(one, dict) for one in further) and all(
+        isinstance(number, bool) or _is_number(number)
+        for one in further[1:]
+        for number in one.values()
+    )
+
+    return fits and known and told and _is_text(value.get("model", ""))
 
 
 def _is_history(value: object) -> bool:

@@ -42,7 +42,7 @@ class Joined:
         data: The dataset with the newcomers in it.
         users: How many users are new.
         items: How many items are new.
-        share: Share of the places of lists of 20 that the new items take; 0 where there is none.
+        share: Share of the places of lists of 20 that the new items take; 0 if there is none.
     """
 
     model: Placed
@@ -88,7 +88,7 @@ class Trained:
             or isinstance(model, Blend)
         ):
             raise CapabilityError(
-                f"{name}: nobody can be placed among its vectors: it has none, or knows people by a "
+                f"{name}: no one can be placed among its vectors: it has none, or knows people by a "
                 "solution of its own. Use recommend(history=...), or kgrec update."
             )
 

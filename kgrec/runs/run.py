@@ -860,8 +860,10 @@ class Run:
             changes: Fields with other values.
         """
         kept = other._receipts if receipts is None else receipts
-        made = replace(self, **changes, _scorer=None, _ranker=None, _explainers={}, _given=None)
-        made._placebos = made._retraining = None
+        made = replace(self, **changes)
+        made._scorer = made._ranker = made._texts = None
+        made._placebos = made._retraining = made._given = None
+        made._explainers = {}
         made._receipts = kept
         return made
 
@@ -883,22 +885,19 @@ class Run:
             self.chosen.members[0] if isinstance(self.model, Placed) else (self.chosen, self.seed)
         )
         before = self.summary.get("placed") or {"users": 0, "items": 0}
-        told = {
+        counts = {
             "users": before["users"] + joined.users,
             "items": before["items"] + joined.items,
             "share": round(joined.share, 4),
         }
-        return Run(
-            self.name,
-            joined.model,
-            joined.data,
-            placed_in(base, seed, joined.config),
-            self.seed,
-            self.history,
-            {**self.summary, "placed": told},
-            identity(joined.data),
-            self.refit,
-            fallback=self.fallback,
+        return self.in_place_of(
+            self,
+            model=joined.model,
+            data=joined.data,
+            chosen=placed_in(base, seed, joined.config),
+            summary={**self.summary, "placed": counts},
+            dataset=identity(joined.data),
+            path=None,
         )
 
     def save(self, path: str | PathLike[str], *, overwrite: bool = True) -> Path:
@@ -994,7 +993,7 @@ class Run:
 
         data = self._evaluated_on("test", "ranking")
         if not len(data.test):
-            raise DataError(f"{data.name} has no test part to judge by.")
+            raise DataError(f"{data.name} has no test part to evaluate by.")
         return data
 
     def _whole_dataset(self) -> Dataset:
@@ -1150,7 +1149,7 @@ def _opened(
     run = Run(chosen.name, built, data, chosen, record["seed"], history, *fields)
     if (folder / RECEIPTS).is_file():
         run._receipts = (folder / RECEIPTS).read_bytes()
-    if (record["summary"].get("forgotten") or {}).get("retrain"):
+    if record["summary"].get("forgotten", {}).get("retrain"):
         logger.warning(
             "%s: a person was forgotten from its data, and its other vectors were trained with "
             "that person. Train again.",

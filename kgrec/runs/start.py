@@ -52,7 +52,7 @@ def take_over(model: nn.Module, data: Dataset, start: Start) -> dict[str, Any]:
 
     A new user starts at the mean of the known ones. A new item starts where it would be placed
     (``kgrec.ops.placing``): at the items nearest by facts, drawn to its first users where a table of
-    users is as wide. What is told apart by nothing else, and what belongs to the edges of a graph,
+    users is as wide. What has no other mark, and what belongs to the edges of a graph,
     starts as the model itself makes it.
 
     Args:
@@ -117,7 +117,7 @@ def _source(old: Vocabulary, new: Vocabulary) -> np.ndarray:
 
 
 def _axis_of(name: str, given: Tensor, own: Tensor, axes: list[_Axis]) -> _Axis | None:
-    """Return what the rows of a parameter are of; None where that is not to be told by its sizes."""
+    """Return what the rows of a parameter are of; None where that its sizes do not say."""
     if not own.ndim or not given.ndim or given.shape[1:] != own.shape[1:]:
         return None
 

@@ -11,7 +11,7 @@ import kgrec
 from kgrec.cli import run as command
 from kgrec.data.records.tie_order import tie_order
 from kgrec.errors import CapabilityError, ConfigError, DataError
-from kgrec.lifecycle.newcomers import _Judge, _without_items, evaluate_newcomers
+from kgrec.lifecycle.newcomers import _Evaluator, _without_items, evaluate_newcomers
 from kgrec.testing import worlds
 
 
@@ -32,9 +32,9 @@ def run(world):
 def test_recall_and_ndcg_are_those_of_evaluate(world, run):
     """Over everyone, by the run's own scores."""
     rows = np.unique(world.test.user)
-    judge = _Judge(world, rows, tie_order(world))
+    evaluator = _Evaluator(world, rows, tie_order(world))
     scorer = run.scorer()
-    values = judge.metrics(scorer.users[torch.from_numpy(rows)] @ scorer.items.T, 10)
+    values = evaluator.metrics(scorer.users[torch.from_numpy(rows)] @ scorer.items.T, 10)
     report = run.evaluate(k=(10,))
     found = report.metrics["recall@10"], report.metrics["ndcg@10"]
     np.testing.assert_allclose(values.mean(0), found, rtol=1e-6)

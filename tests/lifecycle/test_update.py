@@ -102,18 +102,18 @@ def test_a_run_that_is_worse_beyond_the_interval_is_refused(
     folder = stored("ease").save(tmp_path / "run")
     before = (folder / "config.json").read_bytes()
     gap = Difference(users, high - 0.1, high - 0.2, high, -1.0, 0, users, 0.01, 0.01)
-    monkeypatch.setattr(module, "_judged", lambda *_: ({METRIC: 0.4}, {METRIC: 0.3}, gap, users))
+    monkeypatch.setattr(module, "_evaluated", lambda *_: ({METRIC: 0.4}, {METRIC: 0.3}, gap, users))
     done = update(folder, news)
     assert done.promoted == promoted
     assert ((folder / "config.json").read_bytes() == before) != promoted
     assert any("too few" in note for note in done.notes) == (users < 10)
 
 
-def test_old_and_new_are_judged_alike(stored, world, news):
+def test_old_and_new_are_evaluated_alike(stored, world, news):
     """The same run is as good as itself; users of the newest interactions are paired."""
     run = stored("ease")
     data = replace(run.data, valid=world.test, test=Interactions())
-    old, new, gap, users = module._judged(run, run.in_place_of(run, data=data), data)
+    old, new, gap, users = module._evaluated(run, run.in_place_of(run, data=data), data)
     assert old == new
     assert (gap.mean, gap.low, gap.high, users) == (0, 0, 0, 12)
 
@@ -165,7 +165,7 @@ def test_a_run_that_was_replaced_meanwhile_is_left(stored, news, tmp_path, monke
         other.save(folder)
         return {}, {}, None, 0
 
-    monkeypatch.setattr(module, "_judged", judged)
+    monkeypatch.setattr(module, "_evaluated", judged)
     with pytest.raises(CheckpointError, match="replaced meanwhile"):
         update(folder, news)
     assert kgrec.load_run(folder).name == "ease"

@@ -16,7 +16,7 @@ from kgrec.data.records.vocabulary import Vocabulary
 def without_user(data: Dataset, user: str) -> Dataset:
     """Return the dataset as if a user had never been in it; the other users move up by one row.
 
-    Items, entities and triples stay, also those that nobody else used.
+    Items, entities and triples stay, also those that no one else used.
 
     Raises:
         UnknownIdError: If the user is not known.
