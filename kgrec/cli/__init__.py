@@ -35,6 +35,7 @@ from kgrec.cli import (
     explain_eval,
     explain_summary,
     export,
+    forget,
     info,
     inspect,
     models,
@@ -47,6 +48,7 @@ from kgrec.cli import (
     similar,
     train,
     tune,
+    update,
 )
 from kgrec.cli.output import let_go, open_streams
 from kgrec.errors import KgrecError
@@ -114,6 +116,8 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "export": export.export,
     "push": push.push,
     "serve": serve.serve,
+    "update": update.update,
+    "forget": forget.forget,
     "doctor": doctor.doctor,
 }
 for _name, _command in _COMMANDS.items():

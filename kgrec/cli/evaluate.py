@@ -1,5 +1,6 @@
 """``kgrec evaluate``."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -20,8 +21,11 @@ from kgrec.escaping import clean
 
 if TYPE_CHECKING:
     from kgrec.evaluation.report import Report
+    from kgrec.lifecycle.newcomers import Figure
 
-Protocol = Literal["ranking", "ctr", "rating", "impressions", "sampled", "next-item", "triples"]
+Protocol = Literal[
+    "ranking", "ctr", "rating", "impressions", "sampled", "next-item", "triples", "fold-in"
+]
 
 
 def evaluate(
@@ -34,7 +38,8 @@ def evaluate(
         typer.Option(
             help="ranking: the whole catalog; ctr: pairs; rating: errors of ratings; impressions: "
             "lists shown; sampled: a few items; next-item: each item after those before it; "
-            "triples: links."
+            "triples: links; fold-in: users and items that are left out of a training and folded "
+            "in, which trains twice more."
         ),
     ] = "ranking",
     k: Annotated[
@@ -76,6 +81,14 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="fold-in: users, and items, left out; 100 if omitted, at most a tenth.",
+            show_default=False,
+        ),
+    ] = None,
     fallback: Annotated[
         Literal["on", "off"],
         typer.Option(
@@ -100,7 +113,16 @@ def evaluate(
     if per_user is not None and per_user.suffix != ".parquet":
         raise ConfigError(f"--per-user {per_user}: is written as Parquet. Name it FILE.parquet.")
 
-    settings = _settings(protocol, metrics, negatives, legacy_batch)
+    settings = _settings(protocol, metrics, negatives, legacy_batch, sample)
+    if protocol == "fold-in":
+        if counts is not None or per_user is not None or on != "test":
+            raise ConfigError(
+                "--protocol fold-in reports recall@20 on the test part, by its own cut-offs. Leave "
+                "--k, --per-user and --on out."
+            )
+        _fold_in(run, sample, seed, dataset, json, allow_class or ())
+        return
+
     from kgrec.data.io.files import write_parquet
     from kgrec.runs.run import load_run
 
@@ -118,13 +140,18 @@ def evaluate(
 
 
 def _settings(
-    protocol: str, metrics: str | None, negatives: int | None, legacy_batch: int | None
+    protocol: str,
+    metrics: str | None,
+    negatives: int | None,
+    legacy_batch: int | None,
+    sample: int | None,
 ) -> dict[str, Any]:
     """Return the settings of one protocol; those of another are refused."""
     owned = (
         ("--metrics", metrics, "ranking"),
         ("--negatives", negatives, "sampled"),
         ("--legacy-batch", legacy_batch, "ctr"),
+        ("--sample", sample, "fold-in"),
     )
     for option, value, owner in owned:
         if value is not None and protocol != owner:
@@ -145,6 +172,57 @@ def _settings(
     return {"beyond": protocol == "ranking"} | {
         name: value for name, value in given.items() if value is not None
     }
+
+
+def _fold_in(
+    run: Path,
+    sample: int | None,
+    seed: int,
+    dataset: Path | None,
+    json: bool,
+    allow: Sequence[str],
+) -> None:
+    from kgrec.lifecycle.newcomers import SAMPLE, evaluate_newcomers
+    from kgrec.runs.run import load_run
+
+    opened = load_run(run, allow=allow)
+    report = evaluate_newcomers(opened, sample=sample or SAMPLE, seed=seed, dataset=dataset)
+    if json:
+        show_json(report.to_dict())
+        return
+
+    def cell(figure: "Figure") -> str:
+        return f"{figure.value:.3f} ({figure.gap:+.3f}, {figure.low:+.3f} to {figure.high:+.3f})"
+
+    users = ("recall@20", "ndcg@20")
+    show_table(
+        ("events known", *users),
+        [
+            ("trained with them", *(f"{report.trained[name]:.3f}" for name in users)),
+            *((row, *(cell(f[name]) for name in users)) for row, f in report.folded.items()),
+        ],
+        title=f"{clean(report.model)}: {report.users} users left out of the training and folded in",
+        right=users,
+    )
+    if report.placed is not None and report.items_trained is not None:
+        names = ("among", "share", "all")
+        without = report.items_left_out or {}
+        show_table(
+            ("first clicks", *names),
+            [
+                ("trained with them", *(f"{report.items_trained[name]:.3f}" for name in names)),
+                ("left out", "", "", f"{without['all']:.3f}"),
+                *((row, *(cell(f[name]) for name in names)) for row, f in report.placed.items()),
+            ],
+            title=f"{report.items} items left out and placed, {report.evaluated:,} users",
+            right=names,
+        )
+        print(
+            "among: recall@10 among the items left out. share: of the places of lists of 20. all: "
+            "recall@20 over everything."
+        )
+
+    print("In brackets: what is lacking to the training with them, and its 95 % interval.")
 
 
 def _show(report: "Report") -> None:

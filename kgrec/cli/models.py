@@ -108,6 +108,18 @@ def _show(one: "ModelCard", json: bool) -> None:
             [(data, f"{a:.3f}", f"{b:.3f}") for data, (a, b) in one.results.items()],
             right=("Recall@20", "NDCG@20"),
         )
+    if one.newcomers:
+        names = list(dict.fromkeys(name for found in one.newcomers.values() for name in found))
+        show_table(
+            ("data", *(name.replace("_", " ") for name in names)),
+            [
+                (data, *(f"{found[name]:.3f}" if name in found else "" for name in names))
+                for data, found in one.newcomers.items()
+            ],
+            title="Newcomers: what recall@20 of people lacks to a training with them, by events "
+            "known; recall@10 among new items with 5 clicks, and their share of lists",
+            right=[name.replace("_", " ") for name in names],
+        )
 
 
 def _title(one: "ModelCard") -> str:
@@ -130,4 +142,5 @@ def _whole(one: "ModelCard") -> dict[str, Any]:
             data: {"recall@20": recall, "ndcg@20": ndcg}
             for data, (recall, ndcg) in one.results.items()
         },
+        "newcomers": {data: dict(found) for data, found in one.newcomers.items()},
     }

@@ -79,6 +79,14 @@ def train(
             show_default=False,
         ),
     ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Start from the parameters of this run; rows go by ids.",
+            show_default=False,
+        ),
+    ] = None,
     log_format: Annotated[
         str,
         typer.Option(
@@ -124,6 +132,7 @@ def train(
             "seed": seed,
             "resume": resume,
             "refit": refit or None,
+            "start": start,
         }
         run = fit(model, data, **given, **strangers, **chosen)
     except KeyboardInterrupt as stop:

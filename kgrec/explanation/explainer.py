@@ -79,6 +79,7 @@ class Explainer:
         person: Id of the user with that history; None without one.
         training_effects: Computes effects through training of an explanation's paths; None where
             there is no run that could train.
+        remarks: What a run has to say of an explanation, added to its notes; None says nothing.
         explained: The model with its data, rankings and graph.
 
     Raises:
@@ -125,6 +126,7 @@ class Explainer:
         self.history: tuple[str, ...] = ()
         self.person: str | None = None
         self.training_effects: Callable[[Explanation, int | None], TrainingEffects] | None = None
+        self.remarks: Callable[[Explanation], tuple[str, ...]] | None = None
         self._last: tuple[object, Explainer] | None = None
         self._take(search)
 
@@ -264,6 +266,8 @@ class Explainer:
         )
         if self.history:
             found = replace(found, history=self.history)
+        if self.remarks is not None and (said := self.remarks(found)):
+            found = replace(found, notes=(*found.notes, *said))
         if not flip:
             return found
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -172,6 +173,22 @@ class Preset:
     train: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Newcomers:
+    """Users and items whose vectors were placed by a formula after the training.
+
+    Attributes:
+        users: True for those, bool (users).
+        items: True for those, bool (items).
+        near: Rows of the items that each new one is placed by, -1 where there are fewer; int64
+            (items, n).
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    near: np.ndarray
+
+
 class ModelEffects:
     """What a model says of its scores, beyond the numbers: base of what
     ``Recommender.explanation_effects`` returns.
@@ -291,6 +308,10 @@ class Recommender(nn.Module, ABC):
         """
         return None
 
+    def newcomers(self) -> Newcomers | None:
+        """Return who and what was placed after the training; None where nothing was."""
+        return None
+
     def triple_scorer(self) -> "TripleScorer | None":
         """Return what says how plausible triples are; None where nothing does."""
         return None
@@ -320,6 +341,7 @@ _HOOKS = frozenset(
         "settled",
         "export_vectors",
         "own_fold",
+        "newcomers",
         "triple_scorer",
         "explanation_effects",
         "own_paths",

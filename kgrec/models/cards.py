@@ -80,6 +80,8 @@ class ModelCard:
         settings: Its hyper-parameters.
         presets: Settings of the model and of training, by the name of the preset.
         results: Recall@20 and NDCG@20 on test parts by data set; {} where none were measured.
+        newcomers: What folding in costs by data set, by the names of ``newcomers.toml``; {} where it
+            was not measured.
     """
 
     name: str
@@ -94,6 +96,7 @@ class ModelCard:
     settings: tuple[Setting, ...]
     presets: Mapping[str, Preset]
     results: Mapping[str, tuple[float, float]]
+    newcomers: Mapping[str, Mapping[str, float]]
 
 
 def card(entry: ModelEntry) -> ModelCard:
@@ -120,6 +123,7 @@ def card(entry: ModelEntry) -> ModelCard:
         settings=settings_of(config, entry.fixed),
         presets=presets,
         results=_results().get(entry.name, {}),
+        newcomers=_newcomers().get(entry.name, {}),
     )
 
 
@@ -202,3 +206,9 @@ def _results() -> Mapping[str, Mapping[str, tuple[float, float]]]:
         model: {data: (float(recall), float(ndcg)) for data, (recall, ndcg) in rows.items()}
         for model, rows in tomllib.loads(text).items()
     }
+
+
+@functools.cache
+def _newcomers() -> Mapping[str, Mapping[str, Mapping[str, float]]]:
+    text = resources.files("kgrec.models").joinpath("newcomers.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)

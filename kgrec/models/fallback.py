@@ -77,7 +77,7 @@ class Fallback:
         self.popularity = torch.from_numpy(decayed_popularity(data, choice.half_life))
         by_attributes = choice.way == "attributes"
         self.by_user = _by_user_attributes(data) if by_attributes and len(data.user_facts) else None
-        self.of_item = _item_content(data) if by_attributes and len(data.triples) else None
+        self.of_item = item_content(data) if by_attributes and len(data.triples) else None
 
     def content(self, query: Query) -> Float[Tensor, "batch items"]:
         """Return scores by attributes: a row is all zeros where nothing is known of the person.
@@ -160,7 +160,7 @@ def _by_user_attributes(data: Dataset) -> ByUserAttributes:
     )
 
 
-def _item_content(data: Dataset) -> sp.csr_matrix:
+def item_content(data: Dataset) -> sp.csr_matrix:
     """Return unit rows of inverse-frequency weighted attributes per item; attributes of one item
     alone join nothing.
     """
@@ -307,6 +307,19 @@ def _rows(query: Query, rows: Bool[Tensor, " batch"]) -> Query:
     return Query(query.user[rows], query.history[rows], query.history_mask[rows])
 
 
+def user_kinds(model: Recommender, data: Dataset) -> np.ndarray:
+    """Return the kind of each user's lists where the model knows them, as a place in ``KINDS``."""
+    warm = with_interactions(data).users
+    if model.list_kind != "personal":
+        return np.full(len(warm), POPULAR)
+
+    kind = np.where(warm, PERSONAL, CONTENT)
+    newcomers = model.newcomers()
+    if newcomers is not None:
+        kind[newcomers.users] = HISTORY
+    return kind
+
+
 def served(
     model: Recommender,
     scorer: Scorer,
@@ -332,12 +345,7 @@ def served(
     if known.users.all() and known.items.all():
         return scorer
 
-    warm = with_interactions(data).users
-    if model.list_kind == "personal":
-        kind = np.where(warm, PERSONAL, CONTENT)
-    else:
-        kind = np.full(len(warm), POPULAR)
-
+    kind = user_kinds(model, data)
     if choice is None or choice.way == "off":
         fallback = None
     else:

@@ -73,6 +73,10 @@ def fold_of(model: Recommender, scorer: Scorer, data: Dataset, config: Any) -> F
     if not isinstance(scorer, DotProduct) or not model.folds_in or model.keeps_fold:
         return None
 
+    return _mean_fold(scorer, data, config)
+
+
+def _mean_fold(scorer: DotProduct, data: Dataset, config: Any) -> MeanFold:
     cosine = getattr(config, "loss", "") == "softmax"
     return MeanFold(
         scorer.items.cpu().numpy(),
@@ -90,6 +94,15 @@ def folding(model: Recommender, scorer: Scorer, data: Dataset, config: Any) -> S
     if not isinstance(scorer, DotProduct) or not isinstance(found, MeanFold):
         return scorer
 
+    return _with_fold(scorer, found, data)
+
+
+def by_formula(scorer: DotProduct, data: Dataset, config: Any) -> DotProduct:
+    """Return vectors among which people are folded in by the formula, whatever the model says."""
+    return _with_fold(scorer, _mean_fold(scorer, data, config), data)
+
+
+def _with_fold(scorer: DotProduct, found: MeanFold, data: Dataset) -> DotProduct:
     order = tie_order(data)
     column = np.argsort(order)
     sorted_fold = replace(found, items=found.items[order], contrast=np.sort(column[found.contrast]))

@@ -35,8 +35,9 @@ from kgrec.evaluation.report import Report, evaluate
 from kgrec.evaluation.strangers import DAY, choose_fallback
 from kgrec.evaluation.triples import evaluate_triples, triple_metric
 from kgrec.evaluation.validation import validator, warm_users
+from kgrec.explanation.fingerprint import parameters_sum
 from kgrec.log import logger
-from kgrec.models.base import Recommender, Scorer
+from kgrec.models.base import Plan, Recommender, Scorer
 from kgrec.models.catalog import import_class
 from kgrec.models.fallback import FallbackChoice, served
 from kgrec.process import peak_memory, refuse_after_fork
@@ -69,11 +70,13 @@ from kgrec.runs.run import (
     stored_settings,
 )
 from kgrec.runs.settings import Chosen, choose, pinned, setting
+from kgrec.runs.start import Start, take_over
 from kgrec.training.checkpoint import read_state, read_tensors, write_state
 from kgrec.training.config import PUBLISHED, TEST_SELECTED, TrainConfig
 from kgrec.training.loop import TrainState, snapshot, train
 from kgrec.training.samplers import weights_in
 from kgrec.training.stopping import Stopping
+from kgrec.training.streams import global_stream
 
 _SECONDS_BETWEEN_CHECKPOINTS = 2.0
 
@@ -90,6 +93,7 @@ def fit(
     refit: bool | None = None,
     fallback: str | None = None,
     half_life: float | int | None = None,
+    start: "Run | str | PathLike[str] | None" = None,
     on_epoch: Callable[[TrainState], None] | None = None,
     **settings: Any,
 ) -> Run:
@@ -121,6 +125,9 @@ def fit(
             what ranks best on the validation part.
         half_life: Days after which an interaction counts half for the fallback; 0 counts all alike,
             None leaves it to "auto".
+        start: A run, or its folder, whose parameters the training starts from: rows go by ids, new
+            users start at the mean of the known ones, new items where they would be placed. The
+            summary says from which run, and how many rows were kept.
         on_epoch: Called with the state after each epoch; what it raises ends the training.
         **settings: Model configuration and training settings by name; text is converted.
 
@@ -141,7 +148,7 @@ def fit(
         and (
             run := _gone_on(
                 Path(out),
-                _Named(model, data, preset, seed, refit, fallback, half_life, settings),
+                _Named(model, data, preset, seed, refit, fallback, half_life, settings, start),
                 device,
                 on_epoch,
             )
@@ -181,12 +188,17 @@ def fit(
             f"refit trains on held-out interactions too, and {whole.name} has none. Leave it out."
         )
 
+    if start is not None and refit:
+        raise ConfigError("refit trains from the beginning. Leave out refit or start.")
+
+    began = None if start is None else start_of(start, chosen)
     choice = choose_fallback(_training_part(whole, chosen), fallback or "auto", half_life)
     arguments: dict[str, Any] = {
         "device": device,
         "seed": seed,
         "refit": refit,
         "fallback": choice,
+        "start": began,
         "on_epoch": on_epoch,
     }
 
@@ -202,6 +214,7 @@ def fit_chosen(
     seed: int = 0,
     refit: bool = False,
     fallback: FallbackChoice | None = None,
+    start: Start | None = None,
     on_epoch: Callable[[TrainState], None] | None = None,
 ) -> Run:
     """Train as ``fit`` does, with settings already chosen, and also on a dataset without what the
@@ -218,7 +231,39 @@ def fit_chosen(
     part = _training_part(data, chosen)
     choice = fallback or FallbackChoice("off")
     job = _Job(chosen, part, _device(device), seed, refit, path, choice, on_epoch)
+    if start is not None:
+        job.start = start
+        job.about = start.about
     return job.run()
+
+
+def start_of(run: "Run | str | PathLike[str]", chosen: Chosen) -> Start:
+    """Return what a training starts from.
+
+    Args:
+        run: A run, or its folder.
+        chosen: The settings of the training.
+
+    Raises:
+        ConfigError: If the run is of another model, or there is nothing to start from.
+    """
+    found = run if isinstance(run, Run) else load_run(run)
+    where = found.name if found.path is None else str(found.path)
+    if found.model.newcomers() is not None or found.chosen.members:
+        raise ConfigError(f"start {where}: holds no parameters to train on. Name a trained run.")
+    if found.chosen.model is not chosen.model:
+        raise ConfigError(
+            f"start {where}: is {found.name}, not {chosen.name}. Name one of the same."
+        )
+    if found.model.plan().fit is not None:
+        raise ConfigError(
+            f"{chosen.name} is computed from the data in one step: it starts from nothing. Leave "
+            "start out."
+        )
+
+    parameters = {name: value.detach() for name, value in found.model.named_parameters()}
+    about = {"run": parameters_sum(found.model.state_dict())[:12], "path": where}
+    return Start(found.data, parameters, about)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +280,7 @@ class _Named:
     fallback: str | None
     half_life: float | int | None
     settings: dict[str, Any]
+    start: "Run | str | PathLike[str] | None" = None
 
     def agreed(self, path: Path, record: dict[str, Any], stored: Chosen) -> Chosen:
         """Return the settings to continue with: the folder's, where another number of epochs or
@@ -257,6 +303,7 @@ class _Named:
             "model": (stored.name, name),
             "preset": (stored.preset, self.preset),
             "seed": (record["seed"], self.seed),
+            "start": ("none", None if "start" in record["summary"] else self.start),
         }
         for key, (found, wanted) in (
             named_again | {"refit": (record["refit"], self.refit or None)}
@@ -363,6 +410,7 @@ def _gone_on(
             chosen, part, _device(device), record["seed"], record["refit"], out, fallback, on_epoch
         )
 
+        job.about = record["summary"].get("start")
         if record["status"] == DONE:
             job.folder = job.training_on(folder, record)
         else:
@@ -431,6 +479,8 @@ class _Job:
     fallback: FallbackChoice
     on_epoch: Callable[[TrainState], None] | None = None
     folder: Path | None = None
+    start: Start | None = None
+    about: dict[str, Any] | None = None
     _written: float = 0.0
 
     def run(self) -> Run:
@@ -502,14 +552,35 @@ class _Job:
             self.seed,
             identity(self.data, self.out),
             self.refit,
-            summary,
+            summary if self.about is None else summary | {"start": self.about},
             [],
             TRAINING,
             self.fallback,
         )
 
+    def _built(self) -> Recommender:
+        """Return the model as the training begins with it."""
+        model = build_model(self.chosen, self.data, self.seed)
+        if self.start is not None:
+            self.about = self.start.about | take_over(model, self.data, self.start)
+        return model
+
+    def _begun(self, model: Recommender, state: TrainState | None) -> Plan:
+        """Return the plan of a model that starts from another run, as it does before its first
+        epoch.
+        """
+        plan = replace(model.plan(), warm_up=None)
+        if state is not None and not state.epoch:
+            model.load_state_dict(state.model)
+        if (state is None or not state.epoch) and plan.after_epoch is not None:
+            model.train()
+            with global_stream(self.seed, "torch", 0, device=self.device):
+                plan.after_epoch()  # attention is that of the parameters it starts from
+        return plan
+
     def _first_pass(self, state: TrainState | None) -> Run:
-        model = build_model(self.chosen, self.data, self.seed).to(self.device)
+        model = self._built().to(self.device)
+        plan = None if self.about is None else self._begun(model, state)
         weights = weights_in(model, self.data)
         if weights is not None:
             logger.info("%s: weights of interactions are %s.", self.chosen.name, weights)
@@ -524,6 +595,7 @@ class _Job:
             state=state,
             on_epoch=self._after_epoch("fit"),
             title=self.chosen.name,
+            plan=plan,
         )
         summary = self._summary(model, done)
         if self.refit:
@@ -731,6 +803,7 @@ class _Job:
             },
             **({} if weights is None else {"weights": weights}),
             **({"settled": dict(model.settled())} if model.settled() else {}),
+            **({} if self.about is None else {"start": self.about}),
             **parts,
         }
 
@@ -769,7 +842,7 @@ class _Job:
             )
 
         sweep_beside(out)
-        model = build_model(self.chosen, self.data, self.seed)
+        model = self._built()
 
         with filling(out) as fresh:
             write_data(self.data, fresh / DATA)

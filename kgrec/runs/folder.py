@@ -18,6 +18,7 @@ from kgrec.data.records.interactions import Interactions
 from kgrec.data.storage import open_dataset, save_dataset
 from kgrec.errors import CheckpointError, DataError
 from kgrec.explanation.core.placebos import Placebos
+from kgrec.models.factorization.placed import Placed
 from kgrec.models.fallback import FallbackChoice
 from kgrec.runs.settings import Chosen
 from kgrec.training.checkpoint import check_history
@@ -30,6 +31,7 @@ CHECKPOINT = "checkpoint.safetensors"
 STATE = "state.safetensors"
 DATA, REFIT_DATA = "data", "data-refit"
 PLACEBOS = "placebos.json"
+RECEIPTS = "forgotten.json"
 TRAINING, DONE = "training", "done"
 
 
@@ -212,6 +214,7 @@ def _settings(chosen: Chosen, seed: int) -> dict[str, Any]:
         "train": asdict(chosen.train),
         "seed": seed,
         **({"members": members} if members else {}),
+        **({"placed": True} if chosen.model is Placed else {}),
     }
 
 
@@ -317,7 +320,14 @@ def _is_summary(value: object) -> bool:
         for part in parts
     )
 
-    return fits and known and _is_text(value.get("model", ""))
+    further = [value.get(name, {}) for name in ("start", "placed", "forgotten")]
+    told = all(isinstance(one, dict) for one in further) and all(
+        isinstance(number, bool) or _is_number(number)
+        for one in further[1:]
+        for number in one.values()
+    )
+
+    return fits and known and told and _is_text(value.get("model", ""))
 
 
 def _is_history(value: object) -> bool:
@@ -361,6 +371,7 @@ _FURTHER: dict[str, Callable[[object], bool]] = {
     "members": _are_members,
     "data": lambda value: value in (DATA, REFIT_DATA),
     "state": lambda value: value in (None, STATE),
+    "placed": lambda value: value is True,
 }
 
 

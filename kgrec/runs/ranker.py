@@ -24,6 +24,7 @@ from kgrec.models.fallback import (
     FallbackChoice,
     Served,
     served,
+    user_kinds,
 )
 from kgrec.models.folding import Folded
 from kgrec.ops.folding import SumFold
@@ -89,10 +90,13 @@ class Ranker:
         else:
             self._known_users = part.users.numpy()
 
-        if part is None:
-            self._kind = None
-        else:
+        newcomers = model.newcomers()
+        if part is not None:
             self._kind = part.kind
+        elif newcomers is not None:
+            self._kind = torch.from_numpy(user_kinds(model, data))
+        else:
+            self._kind = None
 
         self._own_kind = KINDS.index(model.list_kind)
         self._model_scorer = scorer
@@ -104,6 +108,7 @@ class Ranker:
         self._num_items = data.num_items
         self.order = torch.from_numpy(tie_order(data))
         self._column = torch.argsort(self.order)
+        self._placed = None if newcomers is None else torch.from_numpy(newcomers.items)[self.order]
         self._cold = self._column[~self.known]
         self._catalog = scorer.items[self.order].T if isinstance(scorer, DotProduct) else None
         log = concatenate([data.train, data.valid])
@@ -229,6 +234,9 @@ class Ranker:
             query, table, kind = self._scored(rows[start:stop], user[start:stop], own, start, some)
             scores, columns = self._best(table, k, hidden, ptr, seen.items)
             kinds = kind.unsqueeze(1).expand_as(columns).masked_fill(columns < 0, NONE)
+            if self._placed is not None:
+                placed = (kinds <= HISTORY) & (kinds >= 0) & self._placed[columns.clamp(min=0)]
+                kinds = kinds.masked_fill(placed, CONTENT)
 
             if (
                 self._off and self._own_kind != POPULAR
@@ -294,7 +302,8 @@ class Ranker:
         else:
             unseen = POPULAR
 
-        return torch.where(query.user < 0, unseen, self._own_kind)
+        own = self._own_kind if self._kind is None else self._kind[query.user.clamp(min=0)]
+        return torch.where(query.user < 0, unseen, own)
 
     def _filled(
         self,

@@ -2,7 +2,7 @@
 opens one.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from os import PathLike
 from pathlib import Path
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from kgrec.batches import Query
 from kgrec.data.io.writing import beside, discard, write_whole
+from kgrec.data.readers.new_items import read_new_items
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.ids import Id, Ids, id_list, known_rows, one_id, some_of
 from kgrec.data.records.interactions import concatenate
@@ -56,6 +57,7 @@ from kgrec.models.base import (
 from kgrec.models.blend import Blend, BlendConfig
 from kgrec.models.capabilities import Refittable
 from kgrec.models.catalog import import_class
+from kgrec.models.factorization.placed import Placed, PlacedConfig
 from kgrec.models.fallback import KINDS, FallbackChoice, Served, served
 from kgrec.models.folding import folding
 from kgrec.notebook import html_table
@@ -69,10 +71,12 @@ from kgrec.runs.folder import (
     CONFIG,
     DATA,
     DONE,
+    RECEIPTS,
     REFIT_DATA,
     STATE,
     WEIGHTS,
     find_dataset,
+    identity,
     read_config,
     read_placebos,
     record_of,
@@ -82,9 +86,10 @@ from kgrec.runs.folder import (
     write_data,
     write_placebos,
 )
+from kgrec.runs.newcomers import Joined, Trained, join, log_of
 from kgrec.runs.ranker import Ranked, Ranker
 from kgrec.runs.retraining import EPOCHS, Retraining
-from kgrec.runs.settings import Chosen, blended, choose, pinned, restore
+from kgrec.runs.settings import Chosen, blended, choose, pinned, placed_in, restore
 from kgrec.training.checkpoint import read_state, read_tensors, write_state, write_tensors
 from kgrec.training.config import TEST_SELECTED, TrainConfig
 from kgrec.training.loop import TrainState, snapshot
@@ -173,6 +178,7 @@ class Run:
     _placebos: Placebos | None = None
     _given: "Dataset | str | PathLike[str] | None" = None
     _retraining: tuple[int, Retrained] | None = None
+    _receipts: bytes | None = None
 
     def __repr__(self) -> str:
         """Return a short description."""
@@ -266,6 +272,11 @@ class Run:
         if dataset is not None:
             self._given = dataset
 
+        if protocol == "fold-in":
+            raise ConfigError(
+                "protocol fold-in trains again: kgrec evaluate RUN --protocol fold-in, in Python "
+                "kgrec.lifecycle.newcomers.evaluate_newcomers(run)."
+            )
         if protocol not in PROTOCOLS:
             raise ConfigError(
                 f"unknown protocol {protocol!r}. Choose from "
@@ -638,7 +649,28 @@ class Run:
     def _plain_explainer(self, **settings: Any) -> Explainer:
         found = Explainer(self.model, self.data, self.scorer(), model_name=self.name, **settings)
         found.training_effects = self._through_training
+        found.remarks = self._newcomer_remarks
         return found
+
+    def _newcomer_remarks(self, explanation: Explanation) -> tuple[str, ...]:
+        """Return what is to be said of a user or an item that was placed after the training."""
+        newcomers = self.model.newcomers()
+        if newcomers is None:
+            return ()
+
+        found = []
+        row = self.data.items.row(explanation.item)
+        if newcomers.items[row]:
+            near = [self.data.item_label(one) for one in newcomers.near[row] if one >= 0]
+            by = f"its facts, near {', '.join(near)}" if near else "those who used it first"
+            found.append(
+                f"{explanation.item_label} was placed by {by}; no training has seen it. Paths "
+                "connect, and say nothing of causes."
+            )
+        user = self.data.users.get(explanation.user)
+        if user is not None and newcomers.users[user]:
+            found.append("The user was folded in after the training, by the items alone.")
+        return tuple(found)
 
     def placebos(self) -> Placebos | None:
         """Return what unrelated facts do to the scores, as ``estimate_placebos`` found it; None
@@ -764,6 +796,128 @@ class Run:
             "items": _vectors(ids["items"], scorer.items),
         }
 
+    def fold_in(self, users: object) -> "Run":
+        """Return a run that has new users among its own: their vectors are folded in, everything
+        else stays as it is.
+
+        Their lists are of the kind "history"; nothing was trained on them. The run can be saved,
+        served and explained (its paths connect, without a claim), and takes more newcomers.
+
+        Args:
+            users: Items by user id, ``{"u1": ["i1", "i2"]}``; or any table that
+                ``read_interactions`` reads.
+
+        Raises:
+            CapabilityError: If the model's users are not vectors that can be folded in.
+            ConfigError: If a user is known already.
+            UnknownIdError: If an item is not known.
+            DataError: If none of a user's items is known to the model.
+        """
+        log = log_of(users)
+        self.data.items.rows(log["item"].unique(maintain_order=True).to_list())
+        twice = [key for key in log["user"].unique(maintain_order=True) if key in self.data.users]
+        if twice:
+            raise ConfigError(
+                f"{some_of(twice)}: known already. Ask for recommend(user, history=...), or update "
+                "the run."
+            )
+
+        return self._with_newcomers(join(self.placed_among(), self.data, log))
+
+    def add_items(
+        self,
+        items: object,
+        *,
+        item: str | None = None,
+        ids: Ids | None = None,
+        interactions: object | None = None,
+        texts: Mapping[str, str] | None = None,
+        quota: float | int | None = None,
+    ) -> "Run":
+        """Return a run that has new items among its own: placed by the known items nearest by facts
+        and texts, and drawn to those who used them first; everything else stays as it is.
+
+        Their places in lists are of the kind "content".
+
+        Args:
+            items: A table of items, as ``triples_from_table`` reads it, whose columns are those of
+                the dataset's own; or triples.
+            item: Column of the ids of a table.
+            ids: Which heads of triples are new items; None takes all that the data does not know.
+            interactions: Who used them first: items by user id, or a table. Users that are not
+                known are folded in.
+            texts: Text by item id, where the dataset has texts.
+            quota: Most places of lists that they may take, a share; None takes twice their share
+                of the catalog.
+
+        Raises:
+            CapabilityError: If the model's items are not vectors that can be placed.
+            DataError: If none is new, or one has nothing to be placed by.
+            ConfigError: If the quota is no share.
+        """
+        trained = self.placed_among()
+        wanted = None if ids is None else id_list(ids)
+        new, facts = read_new_items(items, self.data, item=item, ids=wanted)
+        log = None if interactions is None else log_of(interactions)
+        if log is not None:
+            known = {*new}
+            others = [key for key in log["item"].unique(maintain_order=True) if key not in known]
+            self.data.items.rows(others)
+
+        said = pl.Series("text", [(texts or {}).get(key) for key in new], dtype=pl.String)
+        share = None if quota is None else float(quota)
+        return self._with_newcomers(join(trained, self.data, log, new, facts, said, share))
+
+    def in_place_of(self, other: "Run", *, receipts: bytes | None = None, **changes: Any) -> "Run":
+        """Return this run as the next state of another one, whose receipts of people who were
+        forgotten it takes along.
+
+        Args:
+            other: The run that it replaces.
+            receipts: Those to hold instead.
+            changes: Fields with other values.
+        """
+        kept = other._receipts if receipts is None else receipts
+        made = replace(self, **changes)
+        made._scorer = made._ranker = made._texts = None
+        made._placebos = made._retraining = made._given = None
+        made._explainers = {}
+        made._receipts = kept
+        return made
+
+    @property
+    def receipts(self) -> bytes | None:
+        """Receipts of people who were forgotten, as they are stored; None without."""
+        return self._receipts
+
+    def placed_among(self) -> Trained:
+        """Return the vectors among which newcomers are placed.
+
+        Raises:
+            CapabilityError: If the model has no such vectors.
+        """
+        return Trained.of(self.model, self.scorer(), self.data, self.config, self.name)
+
+    def _with_newcomers(self, joined: Joined) -> "Run":
+        base, seed = (
+            self.chosen.members[0] if isinstance(self.model, Placed) else (self.chosen, self.seed)
+        )
+        before = self.summary.get("placed") or {"users": 0, "items": 0}
+        counts = {
+            "users": before["users"] + joined.users,
+            "items": before["items"] + joined.items,
+            "share": round(joined.share, 4),
+        }
+        return self.in_place_of(
+            self,
+            model=joined.model,
+            data=joined.data,
+            chosen=placed_in(base, seed, joined.config),
+            summary={**self.summary, "placed": counts},
+            dataset=identity(joined.data),
+            path=None,
+        )
+
     def save(self, path: str | PathLike[str], *, overwrite: bool = True) -> Path:
         """Write the run as a folder, whole or not at all, and return its path.
 
@@ -780,6 +934,8 @@ class Run:
             self.write(scratch)
             if self._placebos is not None:
                 write_placebos(scratch, self._placebos)
+            if self._receipts is not None:
+                (scratch / RECEIPTS).write_bytes(self._receipts)
 
         self.path = folder
         return folder
@@ -861,6 +1017,26 @@ class Run:
             return data
 
         return self._whole_dataset()
+
+    def with_test(self, dataset: "Dataset | str | PathLike[str] | None" = None) -> Dataset:
+        """Return what the run was trained on, with the test part of its dataset.
+
+        Args:
+            dataset: The dataset, where it is no longer where it was.
+
+        Raises:
+            DataError: If the run was refit, or has no test part.
+            CheckpointError: If the dataset is gone, or has changed.
+        """
+        if self.refit:
+            raise DataError(f"{self._where()} was refit on all interactions: nothing is held out.")
+        if dataset is not None:
+            self._given = dataset
+
+        data = self._evaluated_on("test", "ranking")
+        if not len(data.test):
+            raise DataError(f"{data.name} has no test part to evaluate by.")
+        return data
 
     def _whole_dataset(self) -> Dataset:
         """Return the dataset the run was trained on, found and checked by its sum, parted as the
@@ -1019,7 +1195,17 @@ def _opened(
         fallback_of(record, folder),
     )
 
-    return Run(chosen.name, built, data, chosen, record["seed"], history, *fields)
+    run = Run(chosen.name, built, data, chosen, record["seed"], history, *fields)
+    if (folder / RECEIPTS).is_file():
+        run._receipts = (folder / RECEIPTS).read_bytes()
+    if record["summary"].get("forgotten", {}).get("retrain"):
+        logger.warning(
+            "%s: a person was forgotten from its data, and its other vectors were trained with "
+            "that person. Train again.",
+            folder,
+        )
+
+    return run
 
 
 def _parameters(
@@ -1107,7 +1293,7 @@ def build_model(chosen: Chosen, data: Dataset, seed: int) -> Recommender:
     """Return the untrained model; its initial parameters depend on the seed alone. Of a blend, the
     members have seeds of their own.
     """
-    if chosen.members:
+    if chosen.members and chosen.model is not Placed:
         members = [
             (build_model(member, data, own), member.config) for member, own in chosen.members
         ]
@@ -1138,6 +1324,8 @@ def stored_settings(
         CheckpointError: If the run is of a class that may not be imported, or its settings are
             broken.
     """
+    if record.get("placed"):
+        return _placed_settings(record, model, folder, allow)
     if record.get("members"):
         return _blend_settings(record, folder, allow)
 
@@ -1149,6 +1337,26 @@ def stored_settings(
         raise CheckpointError(f"{folder / CONFIG}: {error} Update kgrec, or train again.") from None
 
     return replace(template, config=config, train=settings, preset=record["preset"])
+
+
+def _placed_settings(
+    record: dict[str, Any],
+    model: type[Recommender] | None,
+    folder: Path,
+    allow: Collection[str],
+) -> Chosen:
+    """Return the settings of a run with newcomers: of its vectors, and of the model behind them."""
+    members: list[Any] = record.get("members") or []
+    if len(members) != 1:
+        raise CheckpointError(f"{folder / CONFIG}: newcomers are placed in one model. Train again.")
+
+    base = stored_settings(members[0], model, folder, allow)
+    try:
+        config = restore(PlacedConfig, record["config"])
+    except (ConfigError, TypeError) as error:
+        raise CheckpointError(f"{folder / CONFIG}: {error} Train again.") from None
+
+    return placed_in(base, members[0]["seed"], config)
 
 
 def _blend_settings(record: dict[str, Any], folder: Path, allow: Collection[str]) -> Chosen:

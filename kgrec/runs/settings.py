@@ -14,6 +14,7 @@ from kgrec.errors import ConfigError, nearest
 from kgrec.models.base import Preset, Recommender
 from kgrec.models.blend import Blend, BlendConfig
 from kgrec.models.catalog import ModelEntry, class_path, entry_of, find
+from kgrec.models.factorization.placed import Placed, PlacedConfig
 from kgrec.training.config import PAPER_SELECTION, PUBLISHED, TrainConfig
 
 ALIASES = {
@@ -173,6 +174,17 @@ def pinned(chosen: Chosen, settled: Mapping[str, Any]) -> Chosen:
     """
     config = restore(type(chosen.config), asdict(chosen.config) | dict(settled))
     return replace(chosen, config=config)
+
+
+def placed_in(base: Chosen, seed: int, config: PlacedConfig) -> Chosen:
+    """Return the settings of a model's vectors with newcomers among them.
+
+    Args:
+        base: Settings of the model.
+        seed: Its seed.
+        config: Of the vectors.
+    """
+    return replace(base, model=Placed, config=config, members=((base, seed),))
 
 
 def setting(chosen: Chosen, name: str) -> tuple[str, Any]:

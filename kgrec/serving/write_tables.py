@@ -23,7 +23,7 @@ from kgrec.explanation.fingerprint import graph_sum, parameters_sum
 from kgrec.models.base import Scorer, VectorScorer
 from kgrec.models.blend import BlendScorer
 from kgrec.models.closed_form import HistoryScorer
-from kgrec.models.fallback import PERSONAL, POPULAR, Fallback
+from kgrec.models.fallback import HISTORY, PERSONAL, POPULAR, Fallback
 from kgrec.models.folding import Folded, fold_of
 from kgrec.ops.folding import Fold, SquaresFold, SumFold
 from kgrec.ops.ranking import chunk_rows
@@ -231,6 +231,10 @@ class _Writer:
         keys = self.data.items.series.to_list()
         labels = self.data.triples.labels.to_list()
         shown = [labels[row] or keys[row] for row in self.order.tolist()]
+        newcomers = self.run.model.newcomers()
+        if newcomers is not None:
+            self._save({"items.placed": newcomers.items[self.order]})
+
         self._save(
             {
                 **id_arrays("items.ids", [keys[row] for row in self.order.tolist()]),
@@ -250,6 +254,10 @@ class _Writer:
         else:
             # one that the graph alone joins to interactions is ranked for by attributes
             kinds = np.where(warm | whole, PERSONAL, 2)
+
+        newcomers = model.newcomers()
+        if newcomers is not None:
+            kinds[newcomers.users] = HISTORY
 
         kinds = np.where(self.known.users, kinds, UNKNOWN).astype(np.int8)
         every = self.run.ranker().own_lists(np.arange(data.num_users))

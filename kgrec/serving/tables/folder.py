@@ -166,6 +166,8 @@ class Tables:
         check(self.known.dtype == bool, "items.known")
         self.all_known = bool(self.known.all())
         self.cold = np.flatnonzero(~self.known)
+        self.placed = arrays.get("items.placed")
+        check(self.placed is None or self.placed.shape == self.known.shape, "items.placed")
         self.users: Ids | None = None
         self.seen: Lists | None = None
         if about.with_users:

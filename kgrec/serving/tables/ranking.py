@@ -112,6 +112,8 @@ class Ranking:
         items = shown if some is None else some[shown]
         values = scores[shown]
         kinds = np.full(len(items), kind)
+        if self.tables.placed is not None and by_model:
+            kinds[self.tables.placed[items]] = CONTENT
         if len(items) < k and by_model and not self.tables.all_known:
             items, values, kinds = self._filled(
                 person, had, k, candidates, hidden, (items, values, kinds)

@@ -1,0 +1,1 @@
+"""What becomes of a run after its training: newcomers, updates, people who leave."""

@@ -1,0 +1,159 @@
+"""``kgrec forget``: a person is out of everything, and nobody else is."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import kgrec
+from kgrec.cli import run as command
+from kgrec.data.derive.without_user import without_user
+from kgrec.data.records.content import Impressions
+from kgrec.data.storage import open_dataset
+from kgrec.errors import UnknownIdError
+from kgrec.lifecycle import forget as module
+from kgrec.lifecycle.forget import forget
+from kgrec.serving.write_tables import write_tables
+from kgrec.testing import worlds
+
+GONE = "u7"
+
+
+@pytest.fixture
+def places(tmp_path):
+    rng = np.random.default_rng(4)
+    pairs = {(u, int(i)) for u in range(12) for i in rng.choice(10, 5, replace=False)}
+    test = [(u, next(i for i in range(10) if (u, i) not in pairs)) for u in range(12)]
+    facts = [(item, 0, 10 + item % 3) for item in range(10)]
+    data = worlds.dataset(sorted(pairs), test=test, triples=facts, num_items=10)
+    data = replace(data, user_facts=np.array([[7, 0, 10], [9, 0, 11]], dtype=np.int32))
+    return tmp_path, data.save(tmp_path / "data")
+
+
+def test_a_dataset_is_what_it_would_be_without(places):
+    data = places[1]
+    shown = Impressions(
+        user=np.array([7, 8], np.int32),
+        start=np.array([0, 2, 3]),
+        item=np.array([1, 2, 3], np.int32),
+        clicked=np.array([True, False, True]),
+        history_start=np.array([0, 1, 3]),
+        history=np.array([4, 5, 6], np.int32),
+    )
+    left = without_user(replace(data, impressions={"train": shown}), GONE)
+    assert list(left.users) == [f"u{n}" for n in range(12) if n != 7]
+    for name in ("train", "test"):
+        before, after = (getattr(one, name) for one in (data, left))
+        pairs = [
+            {(one.users.key(u), int(i)) for u, i in zip(part.user, part.item, strict=True)}
+            for one, part in ((data, before), (left, after))
+        ]
+        assert pairs[1] == {pair for pair in pairs[0] if pair[0] != GONE}
+    assert left.user_facts.tolist() == [[8, 0, 11]]
+    only = left.impressions["train"]
+    assert (only.user.tolist(), only.item.tolist(), only.history.tolist()) == ([7], [3], [5, 6])
+    assert (only.start.tolist(), only.history_start.tolist()) == ([0, 1], [0, 2])
+
+
+@pytest.mark.parametrize("model", ["ease", "itemknn", "popularity", "gfcf"])
+def test_a_closed_form_is_the_refit_without(places, model):
+    root, data = places
+    kgrec.fit(model, data).save(root / "run")
+    receipt = forget(root / "run", GONE)
+    assert receipt.exact
+    assert receipt.interactions == 5
+    run = kgrec.load_run(root / "run")
+    clean = kgrec.fit(model, without_user(data, GONE), fallback="popularity")
+    torch.testing.assert_close(run.model.state_dict(), clean.model.state_dict(), rtol=0, atol=0)
+    assert (
+        run.recommend("u8", k=4)["item"].to_list() == clean.recommend("u8", k=4)["item"].to_list()
+    )
+    assert run.evaluate().metrics == pytest.approx(clean.evaluate().metrics)  # the dataset is found
+    assert GONE not in open_dataset(root / "data").users
+
+
+def test_a_network_keeps_everyone_else_and_asks_for_a_training(places, caplog):
+    root, data = places
+    run = kgrec.fit("bprmf", data, dim=4, epochs=2, patience=0, out=root / "run")
+    run.estimate_placebos(users=4)
+    before = run.scorer()
+    receipt = forget(root / "run", GONE)
+    assert not receipt.exact
+    left = kgrec.load_run(root / "run")
+    assert "Train again" in caplog.text
+    others = [n for n in range(12) if n != 7]
+    torch.testing.assert_close(left.scorer().users, before.users[others], rtol=0, atol=0)
+    torch.testing.assert_close(left.scorer().items, before.items, rtol=0, atol=0)
+    assert not (root / "run" / "state.safetensors").exists()  # moments had a row of the person
+    assert not (root / "run" / "placebos.json").exists()
+    for path in (root / "run").rglob("*"):
+        assert not path.is_file() or b"u7" not in path.read_bytes()
+
+
+def test_a_graph_model_keeps_the_vectors_it_was_trained_to(places):
+    root, data = places
+    kgrec.fit("kgat", data, dim=4, relation_dim=4, layer_dims="4", epochs=1, patience=0).save(
+        root / "run"
+    )
+    old = dict(kgrec.load_run(root / "run").model.named_parameters())
+    forget(root / "run", GONE)
+    new = dict(kgrec.load_run(root / "run").model.named_parameters())
+    for name, value in new.items():
+        expected = old[name]
+        if len(expected) != len(value):
+            row = data.num_entities + 7
+            expected = torch.cat([expected[:row], expected[row + 1 :]])
+        torch.testing.assert_close(value, expected, rtol=0, atol=0)
+
+
+def test_the_receipt_names_runs_and_not_the_person(places, capsys):
+    root, data = places
+    for name in ("run", "other", "far"):
+        kgrec.fit("popularity", data).save(root / name)
+    write_tables(kgrec.load_run(root / "run"), root / "run.serving")
+    write_tables(kgrec.load_run(root / "run"), root / "elsewhere")
+    arguments = ["-q", "forget", str(root / "run"), "--user", GONE]
+    assert command([*arguments, "--json", "--receipt", str(root / "receipt.json")]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told == json.loads((root / "receipt.json").read_text())
+    assert GONE not in json.dumps(told)
+    assert [path.rsplit("/", 1)[-1] for path in told["runs_changed"]] == ["far", "other"]
+    assert told["still_open"] == told["runs_changed"]
+    assert [path.rsplit("/", 1)[-1] for path in told["tables_open"]] == ["elsewhere"]
+    assert not (root / "run.serving").exists()
+    assert module._hash(GONE, told["salt"]) == told["hash"]
+    assert command(arguments) == 2
+    assert "was forgotten on 20" in capsys.readouterr().err
+    assert command([*arguments[:-1], "stranger"]) == 2
+    said = capsys.readouterr().err
+    assert "neither in" in said
+    assert said.count("\n") == 1
+
+    # the next run still holds the person; the dataset no longer does
+    assert command(["-q", "forget", str(root / "other"), "--user", GONE]) == 0
+    assert kgrec.load_run(root / "other").evaluate().users == 11
+
+
+@pytest.mark.parametrize("stop", ["_store", "discard"])
+def test_killed_in_between_the_same_call_does_the_rest(places, monkeypatch, stop):
+    root, data = places
+    kgrec.fit("ease", data).save(root / "run")
+    write_tables(kgrec.load_run(root / "run"), root / "run.serving")
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, stop, killed)
+        with pytest.raises(KeyboardInterrupt):
+            forget(root / "run", GONE)
+
+    assert kgrec.load_run(root / "run").recommend("u8", k=2).height == 2  # whole at any moment
+    forget(root / "run", GONE)
+    assert kgrec.load_run(root / "run").evaluate().users == 11
+    assert GONE not in kgrec.load_run(root / "run").data.users
+    with pytest.raises(UnknownIdError, match="was forgotten"):
+        forget(root / "run", GONE)
+    assert not (root / "run.serving").exists()
