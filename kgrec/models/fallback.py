@@ -22,7 +22,7 @@ from kgrec.batches import Query
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.known import Known, with_interactions
 from kgrec.errors import ConfigError
-from kgrec.graph.attributes import ItemAttributes
+from kgrec.graph.attributes import weighted_attributes
 from kgrec.models.base import Recommender, Scorer, reads_history
 
 KINDS = ("personal", "history", "content", "popular")
@@ -77,7 +77,7 @@ class Fallback:
         self.popularity = torch.from_numpy(decayed_popularity(data, choice.half_life))
         by_attributes = choice.way == "attributes"
         self.by_user = _by_user_attributes(data) if by_attributes and len(data.user_facts) else None
-        self.of_item = _item_content(data) if by_attributes and len(data.triples) else None
+        self.of_item = weighted_attributes(data) if by_attributes and len(data.triples) else None
 
     def content(self, query: Query) -> Float[Tensor, "batch items"]:
         """Return scores by attributes: a row is all zeros where nothing is known of the person.
@@ -158,17 +158,6 @@ def _by_user_attributes(data: Dataset) -> ByUserAttributes:
     return ByUserAttributes(
         facts, data.train.csr(data.num_users, data.num_items).astype(np.float64)
     )
-
-
-def _item_content(data: Dataset) -> sp.csr_matrix:
-    """Return unit rows of inverse-frequency weighted attributes per item; attributes of one item
-    alone join nothing.
-    """
-    matrix = ItemAttributes.from_dataset(data, min_items=2).matrix.astype(np.float64)
-    rarity = np.log(data.num_items / np.maximum(1, np.asarray(matrix.sum(axis=0)).ravel())) + 1e-9
-    weighted = sp.csr_matrix(matrix.multiply(rarity))
-    norms = np.sqrt(np.asarray(weighted.multiply(weighted).sum(axis=1)).ravel())
-    return sp.csr_matrix(sp.diags(1 / np.maximum(norms, 1e-12)) @ weighted)
 
 
 @dataclass(frozen=True)

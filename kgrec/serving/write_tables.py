@@ -248,9 +248,18 @@ class _Writer:
 
     def _fallback(self) -> None:
         found = Fallback(self.data, self.run.fallback)
-        self._save({"items.popularity": found.popularity.numpy()[self.order]})
-        if found.of_item is not None:
-            content = sp.csr_matrix(found.of_item[self.order])
+        traits = self.run.reranker().traits
+        self._save(
+            {
+                "items.popularity": found.popularity.numpy()[self.order],
+                "items.counts": traits.counts[self.order],
+            }
+        )
+        if traits.facts is not None:
+            width = int(traits.facts.idx.max(initial=-1)) + 1
+            shape = self.data.num_items, width
+            facts = sp.csr_matrix((traits.facts.val, traits.facts.idx, traits.facts.ptr), shape)
+            content = sp.csr_matrix(facts[self.order])
             arrays = list_arrays("content", content.indptr, content.indices, content.data)
             self._save({**arrays, "content.width": np.array([content.shape[1]])})
 

@@ -183,6 +183,28 @@ def test_unknown_ids_are_ignored_and_reported(client, run):
     assert problem.json()["field"] == "history"
 
 
+def test_lists_are_as_wanted(client, run):
+    relation = run.data.triples.relations.key(0)
+    wishes = {"diversity": 0.7, "popularity": 0.4, "most": {relation: 2}}
+    answer = post(client, "/v1/recommend", user="u3", k=6, **wishes).json()
+    equal(answer["lists"][0], run.recommend("u3", k=6, **wishes))
+    query = {"user": "u3", "k": 6, "diversity": "0.7", "popularity": "-0.5"}
+    answer = check(client.get("/v1/recommend", params=query), "get", "/v1/recommend").json()
+    equal(answer["lists"][0], run.recommend("u3", k=6, diversity=0.7, popularity=-0.5))
+    for body, field, words in (
+        ({"most": {relation + "x": 2}}, "most", "Nearest"),
+        ({"most": {relation: 0}}, "most[...]", ">= 1"),
+        ({"diversity": 2}, "diversity", "<= 1"),
+        ({"calibrate": True}, "calibrate", "weight"),
+        ({"new_items": 0.01}, "new_items", "less than one of 10"),
+    ):
+        problem = post(client, "/v1/recommend", user="u3", **body)
+        assert problem.status_code == 422, body
+        assert (problem.json()["field"], words in problem.json()["detail"]) == (field, True), body
+    for bad in ("nan", "1e3", "x", "9" * 50):
+        assert client.get(f"/v1/recommend?user=u3&diversity={bad}").status_code == 422
+
+
 def test_similar_scores_items_and_the_run(client, run):
     found = check(
         client.get("/v1/similar", params={"item": "i3", "k": 4}), "get", "/v1/similar"

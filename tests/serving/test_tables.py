@@ -13,10 +13,10 @@ import torch
 import kgrec
 from kgrec.cli import run as command
 from kgrec.data.io.folders import MANIFEST
+from kgrec.data.shaping.facets import facets_of_cells
 from kgrec.errors import CapabilityError, CheckpointError, ConfigError, MissingFileError
 from kgrec.ops.folding import FEW, MeanFold, SquaresFold, unit
 from kgrec.runs.doctor import served_bytes
-from kgrec.serving.facets_of import _of_cells
 from kgrec.serving.tables.best import best
 from kgrec.serving.tables.folder import KINDS, open_tables
 from kgrec.serving.tables.ranking import Person, Ranking
@@ -418,8 +418,8 @@ def test_a_folder_moves_and_a_damaged_one_is_refused(folder):
 
 def test_another_version_is_refused(folder):
     record = json.loads((folder / MANIFEST).read_text())
-    (folder / MANIFEST).write_text(json.dumps(record | {"version": 2}))
-    with pytest.raises(CheckpointError, match="format version 2"):
+    (folder / MANIFEST).write_text(json.dumps(record | {"version": 1}))
+    with pytest.raises(CheckpointError, match="format version 1"):
         open_tables(folder)
 
 
@@ -477,6 +477,6 @@ def test_a_full_disk_leaves_the_folder_before(served, tmp_path, monkeypatch):
 def test_long_texts_are_no_facet_and_cost_no_table_of_their_length():
     cells = pl.Series(["short"] * 2_000 + ["x" * 20_000])
     items = np.arange(len(cells))
-    assert list(_of_cells("plot", items, cells, items)) == []
-    found = list(_of_cells("kind", items[:6], pl.Series(["a", "b"] * 3), items[:6]))
+    assert list(facets_of_cells("plot", items, cells, items)) == []
+    found = list(facets_of_cells("kind", items[:6], pl.Series(["a", "b"] * 3), items[:6]))
     assert [name for name, _ in found[0].values] == ["a", "b"]

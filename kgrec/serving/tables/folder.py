@@ -11,12 +11,13 @@ from kgrec.data.io.files import FilePath, existing, read_record
 from kgrec.data.io.folders import check_folder, combined_sum
 from kgrec.errors import CheckpointError
 from kgrec.ops.folding import Fold, make_fold
+from kgrec.ops.reranking import Rows, Traits, thirds_of
 from kgrec.serving.tables.columns import Ids, Lists, Texts, check, check_rows
 from kgrec.serving.tables.facets import Facet, Facets
 from kgrec.serving.tables.fallback import ByUser, Fallback
 from kgrec.serving.tables.scores import FUNCTIONS, HistorySource, Source, VectorSource
 
-KIND, VERSION = "serving", 1
+KIND, VERSION = "serving", 2
 ABOUT = "serving.json"
 PERSONAL, HISTORY, CONTENT, POPULAR = range(4)
 KINDS = ("personal", "history", "content", "popular")
@@ -167,7 +168,8 @@ class Tables:
             check(len(self.users) == len(self.seen) == len(self.user_kinds) == users, "users")
 
         self.facets = Facets(about.facets, arrays, about.items)
-        self.fallback = _fallback(about, arrays)
+        content = _content(about, arrays)
+        self.fallback = _fallback(about, arrays, content)
         self.source: Source | None = None
         if about.form == "vectors":
             self.source = _vectors(about, arrays, users)
@@ -176,6 +178,7 @@ class Tables:
         else:
             check(about.form == "model", "form")
 
+        self.traits = _traits(about, arrays, content)
         self._check_lists(users)
 
     def _check_lists(self, users: int) -> None:
@@ -238,14 +241,30 @@ def _histories(about: About, arrays: Mapping[str, np.ndarray], users: int) -> Hi
     return HistorySource(own, rows, dense, None, dense.dtype)
 
 
-def _fallback(about: About, arrays: Mapping[str, np.ndarray]) -> Fallback:
+def _content(about: About, arrays: Mapping[str, np.ndarray]) -> Lists | None:
+    """Return the weighted facts of each item."""
+    if "content.ptr" not in arrays:
+        return None
+
+    content = Lists(arrays, "content", int(arrays["content.width"][0]))
+    check(len(content) == about.items and content.val is not None, "content")
+    return content
+
+
+def _traits(about: About, arrays: Mapping[str, np.ndarray], content: Lists | None) -> Traits:
+    counts = np.asarray(arrays["items.counts"])
+    check(counts.shape == (about.items,) and counts.dtype == np.int64, "items.counts")
+    vectors = arrays["items.vectors"] if about.form == "vectors" else None
+    if vectors is not None and vectors.shape[1] < 2:
+        vectors = None
+    facts = None if content is None else Rows(content.ptr, content.idx, content.val)
+    return Traits(counts, thirds_of(counts), vectors, facts)
+
+
+def _fallback(about: About, arrays: Mapping[str, np.ndarray], content: Lists | None) -> Fallback:
     popularity = arrays["items.popularity"]
     check(popularity.shape == (about.items,), "items.popularity")
-    content = by_user = None
-    if "content.ptr" in arrays:
-        content = Lists(arrays, "content", int(arrays["content.width"][0]))
-        check(len(content) == about.items, "content")
-
+    by_user = None
     if "facts.ptr" in arrays and about.with_users:
         counts = Lists(arrays, "counts", about.items)
         sizes, share = arrays["counts.sizes"], arrays["counts.share"]
@@ -253,7 +272,8 @@ def _fallback(about: About, arrays: Mapping[str, np.ndarray]) -> Fallback:
         by_user = ByUser(Lists(arrays, "facts", len(counts)), counts, sizes, share)
         check(len(by_user.facts) == about.users, "facts")
 
-    return Fallback(about.fallback, popularity, content, by_user)
+    by_facts = content if about.fallback == "attributes" else None
+    return Fallback(about.fallback, popularity, by_facts, by_user)
 
 
 def open_tables(path: FilePath) -> Tables:
