@@ -11,15 +11,13 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
-from contextlib import contextmanager
 
 import jsonschema
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from served import process, read, status
 from starlette.testclient import TestClient
 
 import kgrec
@@ -265,7 +263,7 @@ def test_bodies_that_do_not_fit_say_where(client, body, status, field):
 def test_bombs_are_refused(client):
     kind = {"content-type": "application/json"}
     deep = b'{"user":"u1","where":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b"}"
-    for body, status in (
+    for body, code in (
         (deep, 422),
         (b"[" * 200_000, 422),
         (b'{"user":"' + b"x" * 10_000_000 + b'"}', 413),
@@ -276,12 +274,12 @@ def test_bombs_are_refused(client):
         (b'{"user":"u1"}' + b" " * (MOST_BYTES - 13), 200),
     ):
         answer = client.post("/v1/recommend", content=body, headers=kind)
-        assert answer.status_code == status, (status, body[:40], answer.text[:200])
+        assert answer.status_code == code, (code, body[:40], answer.text[:200])
     assert client.post("/v1/recommend", content=b"user=u1").status_code == 415
 
 
 def test_addresses_that_do_not_fit(client):
-    for query, status in (
+    for query, code in (
         ("", 422),
         ("?user=u1&user=u2", 422),
         ("?user=u1&k=x", 422),
@@ -292,7 +290,7 @@ def test_addresses_that_do_not_fit(client):
         ("?user=" + "x" * 2_001, 422),
     ):
         answer = client.get(f"/v1/recommend{query}")
-        assert answer.status_code == status, query[:60]
+        assert answer.status_code == code, query[:60]
         assert answer.headers["content-type"] == "application/problem+json"
     for path in ("/v2/recommend", "/../etc/passwd", "/v1/recommend/u1", "/static/x", "/%2e%2e/x"):
         assert client.get(path).status_code == 404
@@ -611,45 +609,6 @@ def test_tables_changed_under_the_server_are_not_served(runs, tmp_path):
     fresh.rename(place)
     assert live.look()
     assert served.get("/v1/ready").status_code == 200
-
-
-@contextmanager
-def process(*arguments):
-    """Run ``kgrec serve`` and give the process and its address."""
-    started = subprocess.Popen(
-        [sys.executable, "-m", "kgrec", "serve", *map(str, arguments), "--port", "0"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        address = started.stdout.readline().strip()
-        assert address, started.stderr.read()
-        for _ in range(200):
-            if status(address + "v1/ready") == 200:
-                break
-            time.sleep(0.1)
-        yield started, address
-    finally:
-        if started.poll() is None:
-            started.terminate()
-        started.communicate(timeout=30)
-
-
-def status(address):
-    try:
-        with urllib.request.urlopen(address, timeout=10) as answer:
-            answer.read()
-            return answer.status
-    except urllib.error.HTTPError as error:
-        return error.code
-    except OSError:
-        return None
-
-
-def read(address):
-    with urllib.request.urlopen(address, timeout=20) as answer:
-        return json.load(answer)
 
 
 def test_a_process_needs_neither_torch_nor_polars_and_drains(runs, run):

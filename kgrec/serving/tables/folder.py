@@ -1,6 +1,7 @@
 """Tables on disk: one folder, checked by its sums, mapped and not read."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from kgrec.data.io.files import FilePath, existing, read_record
 from kgrec.data.io.folders import check_folder, combined_sum
-from kgrec.errors import CheckpointError
+from kgrec.errors import CheckpointError, MissingFileError
 from kgrec.ops.folding import Fold, make_fold
 from kgrec.ops.reranking import Rows, Traits, thirds_of
 from kgrec.serving.tables.columns import Ids, Lists, Texts, check, check_rows
@@ -21,6 +22,7 @@ KIND, VERSION = "serving", 2
 ABOUT = "serving.json"
 PERSONAL, HISTORY, CONTENT, POPULAR = range(4)
 KINDS = ("personal", "history", "content", "popular")
+_TRIES = 10
 UNKNOWN = -1
 """Kind of a user that the model knows nothing of."""
 
@@ -86,41 +88,6 @@ class About(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: str
     kgrec: str
     arrays: list[str]
-
-
-class ArrayFiles(Mapping[str, np.ndarray]):
-    """The arrays of a folder by name, each mapped when it is first used.
-
-    Args:
-        folder: The folder.
-        names: What there is.
-    """
-
-    def __init__(self, folder: Path, names: list[str]) -> None:
-        self._folder = folder
-        self._names = frozenset(names)
-        self._open: dict[str, np.ndarray] = {}
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        """Return an array.
-
-        Raises:
-            CheckpointError: If there is no such array, or it is none of numbers.
-        """
-        if name not in self._open:
-            if name not in self._names:
-                raise KeyError(name)
-            self._open[name] = _mapped(self._folder / f"{name}.npy")
-
-        return self._open[name]
-
-    def __iter__(self) -> Iterator[str]:
-        """Iterate over the names."""
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        """Return the number of arrays."""
-        return len(self._names)
 
 
 def _mapped(path: Path) -> np.ndarray:
@@ -277,23 +244,53 @@ def _fallback(about: About, arrays: Mapping[str, np.ndarray], content: Lists | N
 
 
 def open_tables(path: FilePath) -> Tables:
-    """Return the tables of a folder, every file checked by its sum.
+    """Return the tables of a folder, every file checked by its sum and mapped.
+
+    A folder that is replaced meanwhile is opened again: no table comes from another than was
+    checked.
 
     Raises:
         MissingFileError: If there is no such folder.
         CheckpointError: If it is not of this kind or version, or damaged.
     """
-    folder = existing(path, folder=True).resolve()
+    for _ in range(_TRIES):
+        folder = existing(path, folder=True).resolve()
+        before = _files_of(folder)
+        try:
+            found = _opened(folder)
+        except (CheckpointError, MissingFileError, OSError):
+            if before == _files_of(folder):
+                raise
+            continue
+        if before == _files_of(folder):
+            return found
+
+    raise CheckpointError(f"{path}: is replaced faster than it can be opened.")
+
+
+def _opened(folder: Path) -> Tables:
     sums = check_folder(folder, KIND, VERSION)
     about = read_about(folder)
     missing = [name for name in about.arrays if f"{name}.npy" not in sums]
     if missing:
         raise CheckpointError(f"{folder}: lacks the table {missing[0][:80]}. Export again.")
 
+    arrays = {name: _mapped(folder / f"{name}.npy") for name in about.arrays}
     try:
-        return Tables(about, ArrayFiles(folder, about.arrays), folder, combined_sum(sums))
+        return Tables(about, arrays, folder, combined_sum(sums))
     except KeyError as error:
         raise CheckpointError(f"{folder}: lacks the table {error}. Export the run again.") from None
+
+
+def _files_of(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Return what tells the files of a folder from those of another at its place."""
+    found: dict[str, tuple[int, ...]] = {}
+    with suppress(OSError):
+        for file in folder.iterdir():
+            stat = file.stat()
+            found[file.name] = stat.st_ino, stat.st_ctime_ns, stat.st_mtime_ns, stat.st_size
+
+    return found
 
 
 def read_about(folder: Path) -> About:
