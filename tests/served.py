@@ -10,10 +10,11 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def process(*arguments):
+def process(*arguments, program=(sys.executable, "-m", "kgrec"), env=None):
     """Run ``kgrec serve`` and give the process and its address."""
     started = subprocess.Popen(
-        [sys.executable, "-m", "kgrec", "serve", *map(str, arguments), "--port", "0"],
+        [*program, "serve", *map(str, arguments), "--port", "0"],
+        env=env,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -1,12 +1,7 @@
 """A list for those whom a model cannot rank for: users without usable history, and items that no
 training has touched.
 
-Where a list comes from is its kind:
-
-    personal   the model's scores for a user it was trained on
-    history    the model's scores for someone folded in by a history
-    content    the attributes that the user shares with others, or the history with further items
-    popular    the training interactions of the items
+Where a list comes from is its kind: ``kgrec.ops.strangers``.
 """
 
 from dataclasses import dataclass, replace
@@ -24,14 +19,9 @@ from kgrec.data.records.known import Known, with_interactions
 from kgrec.errors import ConfigError
 from kgrec.graph.attributes import weighted_attributes
 from kgrec.models.base import Recommender, Scorer, reads_history
-
-KINDS = ("personal", "history", "content", "popular")
-PERSONAL, HISTORY, CONTENT, POPULAR = range(len(KINDS))
+from kgrec.ops.strangers import CONTENT, HISTORY, PERSONAL, POPULAR, PRIOR_INTERACTIONS
 
 Way: TypeAlias = Literal["off", "popularity", "attributes"]
-_PRIOR_INTERACTIONS = (
-    100.0  # what an attribute says of an item counts as much as popularity at so many interactions
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +131,10 @@ class ByUserAttributes:
         facts = self.facts[users]
         known = np.asarray(facts.sum(axis=1)).ravel()
         weights = facts.multiply(1 / np.maximum(known, 1)[:, None]).tocsr()
-        weights.data /= (self.sizes + _PRIOR_INTERACTIONS)[weights.indices]
+        weights.data /= (self.sizes + PRIOR_INTERACTIONS)[weights.indices]
         prior = np.asarray(weights.sum(axis=1)).ravel()
         return np.asarray(
-            (weights @ self.counts).toarray() + _PRIOR_INTERACTIONS * prior[:, None] * self.share
+            (weights @ self.counts).toarray() + PRIOR_INTERACTIONS * prior[:, None] * self.share
         )
 
 

@@ -14,19 +14,11 @@ from kgrec.data.records.interactions import concatenate
 from kgrec.data.records.tie_order import tie_order
 from kgrec.evaluation.ranking import Lists
 from kgrec.models.base import DotProduct, Recommender, Scorer, reads_history
-from kgrec.models.fallback import (
-    CONTENT,
-    HISTORY,
-    KINDS,
-    PERSONAL,
-    POPULAR,
-    FallbackChoice,
-    Served,
-    served,
-)
+from kgrec.models.fallback import FallbackChoice, Served, served
 from kgrec.models.folding import Folded
 from kgrec.ops.folding import SumFold
 from kgrec.ops.ranking import chunk_rows, topk_unseen_
+from kgrec.ops.strangers import CONTENT, HISTORY, KINDS, PERSONAL, POPULAR
 
 NONE = -1
 """Kind of a place that nothing fills."""

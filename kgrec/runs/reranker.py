@@ -14,8 +14,8 @@ from kgrec.data.shaping.facets import facet_values
 from kgrec.evaluation.ranking import Lists
 from kgrec.graph.attributes import weighted_attributes
 from kgrec.models.base import Scorer, VectorScorer
-from kgrec.models.fallback import POPULAR
 from kgrec.ops.reranking import Places, Rows, Traits, Wishes, reranked, thirds_of
+from kgrec.ops.strangers import POPULAR
 from kgrec.runs.ranker import NONE, Ranked
 
 Rank = Callable[[slice, int, Tensor | None], Ranked]

@@ -57,11 +57,12 @@ from kgrec.models.base import (
 from kgrec.models.blend import Blend, BlendConfig
 from kgrec.models.capabilities import Refittable
 from kgrec.models.catalog import import_class
-from kgrec.models.fallback import KINDS, FallbackChoice, Served, served
+from kgrec.models.fallback import FallbackChoice, Served, served
 from kgrec.models.folding import folding
 from kgrec.ops.ranking import topk_scores
 from kgrec.ops.reranking import Wishes
 from kgrec.ops.rows import unit_rows
+from kgrec.ops.strangers import KINDS
 from kgrec.process import refuse_after_fork
 from kgrec.random import derive
 from kgrec.runs.folder import (

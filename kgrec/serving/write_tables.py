@@ -22,10 +22,11 @@ from kgrec.errors import CapabilityError, ConfigError
 from kgrec.explanation.fingerprint import graph_sum, parameters_sum
 from kgrec.models.base import Scorer, VectorScorer
 from kgrec.models.closed_form import HistoryScorer
-from kgrec.models.fallback import PERSONAL, POPULAR, Fallback
+from kgrec.models.fallback import Fallback
 from kgrec.models.folding import Folded, fold_of
 from kgrec.ops.folding import Fold, SquaresFold, SumFold
 from kgrec.ops.ranking import chunk_rows
+from kgrec.ops.strangers import PERSONAL, POPULAR
 from kgrec.runs.doctor import MOST_SERVED, served_bytes
 from kgrec.runs.folder import CONFIG
 from kgrec.runs.run import Run
@@ -315,17 +316,28 @@ class _Writer:
             self._save(list_arrays("users.own", ptr, own))
 
         kept = self.choice.neighbors
-        numbers = sum(int(np.count_nonzero(block)) for block in self._blocks(kept))
         items = self.data.num_items
-        if numbers <= _SPARSE * items * items:
-            self._fits(12 * numbers)
-            parts = [sp.csr_matrix(block) for block in self._blocks(kept)]
+        parts: list[sp.csr_matrix] = []
+        dense: np.memmap[Any, Any] | None = None
+        start = 0
+        for block in self._blocks(kept):
+            stop = start + len(block)
+            if dense is None:
+                parts.append(sp.csr_matrix(block))
+                numbers = sum(part.nnz for part in parts)
+                self._fits(12 * numbers)
+                if numbers > _SPARSE * items * items:
+                    dense = self._dense(block.dtype)
+                    _fill(dense, 0, sp.vstack(parts).toarray())
+            else:
+                _fill(dense, start, block)
+            start = stop
+
+        if dense is not None:
+            dense.flush()
+        else:
             matrix = sp.csr_matrix(sp.vstack(parts))
             self._save(list_arrays("matrix", matrix.indptr, matrix.indices, matrix.data))
-        else:
-            self._fits(served_bytes(scorer, self.data) or 0)
-            self._dense(kept)
-
         if kept:
             self._agreement = self._agreed(kept)
 
@@ -337,19 +349,13 @@ class _Writer:
                 "--neighbors 500."
             )
 
-    def _dense(self, kept: int) -> None:
+    def _dense(self, dtype: np.dtype) -> "np.memmap[Any, Any]":
+        """Return the whole matrix, mapped."""
         items = self.data.num_items
-        goal = self._folder / "matrix.npy"
-        first = next(self._blocks(kept))
-        table = np.lib.format.open_memmap(goal, "w+", first.dtype, (items, items))
-        start = 0
-        for block in self._blocks(kept):
-            _check_finite(block, "matrix")
-            table[start : start + len(block)] = block
-            start += len(block)
-
-        table.flush()
+        self._fits(served_bytes(self.scorer, self.data) or 0)
         self._names.append("matrix")
+        goal = self._folder / "matrix.npy"
+        return np.lib.format.open_memmap(goal, "w+", dtype, (items, items))
 
     @torch.inference_mode()
     def _blocks(self, kept: int = 0) -> Iterator[np.ndarray]:
@@ -420,6 +426,11 @@ def _cut(block: np.ndarray, kept: int) -> np.ndarray:
     size = np.abs(block)
     limit = np.partition(size, -kept, axis=1)[:, -kept, None]
     return np.where(size >= np.maximum(limit, np.finfo(block.dtype).tiny), block, 0)
+
+
+def _fill(table: np.ndarray, start: int, rows: np.ndarray) -> None:
+    _check_finite(rows, "matrix")
+    table[start : start + len(rows)] = rows
 
 
 def _check_finite(values: np.ndarray, name: str) -> None:

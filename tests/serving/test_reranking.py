@@ -12,7 +12,8 @@ import kgrec
 from kgrec.cli import run as command
 from kgrec.errors import CapabilityError, ConfigError
 from kgrec.ops.reranking import Places, Rows, Traits, Wishes, reranked, thirds_of
-from kgrec.serving.tables.folder import KINDS, open_tables
+from kgrec.ops.strangers import KINDS
+from kgrec.serving.tables.folder import open_tables
 from kgrec.serving.tables.ranking import Person, Ranking
 from kgrec.serving.write_tables import Choice, write_tables
 from kgrec.testing import worlds

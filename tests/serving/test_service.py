@@ -2,6 +2,7 @@
 processes that come and go.
 """
 
+import asyncio
 import contextlib
 import json
 import re
@@ -27,8 +28,11 @@ from kgrec.serving.http.app import Access, make_app
 from kgrec.serving.http.live import Live
 from kgrec.serving.http.metrics import Metrics, make_file
 from kgrec.serving.http.openapi import ENDPOINTS, document
+from kgrec.serving.http.problems import ProblemError
 from kgrec.serving.http.types import LONGEST_ID, MOST_BYTES
 from kgrec.serving.http.worker import Settings, open_live
+from kgrec.serving.run_source import LazyRun, RunReasons
+from kgrec.serving.tables.folder import open_tables
 from kgrec.serving.write_tables import Choice, write_tables
 from kgrec.testing import worlds
 
@@ -488,6 +492,19 @@ def test_a_run_at_hand_gives_live_reasons_and_explanations(runs, run):
     live = open_live(Settings(runs[1][1], run.path), metrics)
     with TestClient(make_app(live, metrics)) as served:
         assert post(served, "/v1/explain", user="u1", item="i1").status_code == 409
+
+
+def test_reasons_of_a_run_that_was_replaced_are_none_of_the_tables(runs, tmp_path):
+    place = shutil.copytree(runs[0][0].path, tmp_path / "run")
+    lazy = LazyRun(place)
+    reasons = RunReasons(lazy, open_tables(runs[0][1]))
+    item = runs[0][0].recommend("u1", k=1)["item"][0]
+    assert json.loads(asyncio.run(reasons.explain("u1", [], item, 3)))["item"]["key"] == item
+    shutil.rmtree(place)
+    shutil.copytree(runs[1][0].path, place)
+    with pytest.raises(ProblemError, match="not the one that is served"):
+        asyncio.run(reasons.explain("u1", [], item, 3))
+    assert asyncio.run(reasons.reason("u1", [], item, "", 20.0)) is None
 
 
 def test_explanations_need_the_run(client):

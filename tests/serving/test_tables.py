@@ -16,9 +16,10 @@ from kgrec.data.io.folders import MANIFEST
 from kgrec.data.shaping.facets import facets_of_cells
 from kgrec.errors import CapabilityError, CheckpointError, ConfigError, MissingFileError
 from kgrec.ops.folding import FEW, MeanFold, SquaresFold, unit
+from kgrec.ops.strangers import KINDS
 from kgrec.runs.doctor import served_bytes
 from kgrec.serving.tables.best import best
-from kgrec.serving.tables.folder import KINDS, open_tables
+from kgrec.serving.tables.folder import open_tables
 from kgrec.serving.tables.ranking import Person, Ranking
 from kgrec.serving.write_tables import Choice, write_tables
 from kgrec.testing import worlds
@@ -302,6 +303,34 @@ def test_an_item_matrix_is_cut_with_its_price_or_refused(served, tmp_path):
             lists.append({*best(scores, 20).tolist()})
         shares.append(len(lists[0] & lists[1]) / len(lists[0]))
     assert cut.agreement == pytest.approx(np.mean(shares), abs=0.01)
+
+
+@pytest.mark.parametrize("sparse", [0.0, 0.02, 1.0])
+def test_products_are_made_once_and_are_the_same_however_kept(
+    served, tmp_path, monkeypatch, sparse
+):
+    """A matrix that turns out too full after some rows is written whole from them on."""
+    run, ranking = served("itemknn")
+    asked = []
+    plain = type(run.scorer()).sums
+
+    def counted(self, ptr, items):
+        asked.extend(items.tolist() if len(ptr) == len(items) + 1 else ())
+        return plain(self, ptr, items)
+
+    monkeypatch.setattr("kgrec.serving.write_tables._SPARSE", sparse)
+    monkeypatch.setattr("kgrec.serving.write_tables.chunk_rows", lambda *_: 4)
+    monkeypatch.setattr("kgrec.serving.write_tables._Writer._is_linear", lambda *_: True)
+    monkeypatch.setattr(type(run.scorer()), "sums", counted)
+    write_tables(run, tmp_path / "t")
+    assert sorted(asked) == list(range(ITEMS))
+    source = open_tables(tmp_path / "t").source
+    assert (source.dense is None) == (sparse == 1.0)
+    np.testing.assert_allclose(
+        np.stack([source.similar(n) for n in range(ITEMS)]),
+        np.stack([ranking.source.similar(n) for n in range(ITEMS)]),
+        rtol=1e-6,
+    )
 
 
 def test_models_that_score_themselves_are_refused(data, tmp_path):

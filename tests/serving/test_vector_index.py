@@ -137,20 +137,21 @@ def test_the_lines_for_other_stores_do_what_they_say(folder, root, tmp_path, mon
 
 
 @pytest.mark.slow
-def test_postgresql_parses_the_statements_for_pgvector(root, tmp_path):
+def test_postgresql_parses_the_statements_for_pgvector(root, tmp_path, monkeypatch):
     """Each is the body of a function, which is parsed and not run: the types need not be there.
     With the extension, all of them run.
     """
     import adbc_driver_postgresql.dbapi as adbc
     import postgres
 
+    monkeypatch.setenv("PGPASSWORD", postgres.PASSWORD)
     text = (root / "docs/serving/pgvector.sql").read_text()
     bare = re.sub(r"^--.*$", "", text, flags=re.M)
     statements = [part.strip() for part in bare.split(";") if part.strip()]
     assert len(statements) == 6
     with (
         postgres.server(tmp_path / "server") as address,
-        adbc.connect(address, {"password": postgres.PASSWORD}, autocommit=True) as database,
+        adbc.connect(address, autocommit=True) as database,
         database.cursor() as cursor,
     ):
         for number, one in enumerate(statements):

@@ -14,6 +14,7 @@ import numpy as np
 from kgrec._version import __version__
 from kgrec.errors import ConfigError, KgrecError
 from kgrec.ops.reranking import Wishes
+from kgrec.ops.strangers import KINDS, PERSONAL, POPULAR
 from kgrec.serving.http.metrics import Metrics
 from kgrec.serving.http.problems import ProblemError, problem_of
 from kgrec.serving.http.types import (
@@ -31,7 +32,6 @@ from kgrec.serving.http.types import (
     SimilarRequest,
     Where,
 )
-from kgrec.serving.tables.folder import KINDS, PERSONAL, POPULAR
 from kgrec.serving.tables.ranking import Person, Ranked, Ranking
 
 _TURNS = 8  # lists after which other requests have theirs

@@ -20,8 +20,6 @@ from kgrec.serving.tables.scores import FUNCTIONS, HistorySource, Source, Vector
 
 KIND, VERSION = "serving", 2
 ABOUT = "serving.json"
-PERSONAL, HISTORY, CONTENT, POPULAR = range(4)
-KINDS = ("personal", "history", "content", "popular")
 _TRIES = 10
 UNKNOWN = -1
 """Kind of a user that the model knows nothing of."""

@@ -8,8 +8,9 @@ import numpy as np
 
 from kgrec.errors import CapabilityError, UnknownIdError, nearest
 from kgrec.ops.reranking import Places, Wishes, reranked
+from kgrec.ops.strangers import CONTENT, HISTORY, PERSONAL, POPULAR
 from kgrec.serving.tables.best import best
-from kgrec.serving.tables.folder import CONTENT, HISTORY, PERSONAL, POPULAR, UNKNOWN, Tables
+from kgrec.serving.tables.folder import UNKNOWN, Tables
 from kgrec.serving.tables.scores import Source
 
 _FEW = 5_000  # candidates up to which these alone are scored
