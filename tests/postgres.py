@@ -45,8 +45,8 @@ def server(folder):
     for path in (folder, secret):
         path.chmod(0o777)
     for parent in folder.parents:
-        if parent == Path("/") or parent.stat().st_mode & 0o005 == 0o005:
-            break
+        if parent.stat().st_mode & 0o005 == 0o005:
+            continue
         parent.chmod(parent.stat().st_mode | 0o055)
 
     binaries = BINARIES[0].parent

@@ -8,11 +8,18 @@ import typer
 
 from kgrec.cli.options import (
     AllowOption,
+    CalibrateOption,
     DatasetOption,
+    DiversityByOption,
+    DiversityOption,
     JsonOption,
+    MostOption,
+    NewItemsOption,
+    PopularityOption,
     RunArgument,
     SeedOption,
     cutoffs,
+    most_of,
     values,
 )
 from kgrec.cli.output import show_json, show_table, whole
@@ -20,6 +27,7 @@ from kgrec.errors import ConfigError
 from kgrec.escaping import clean
 
 if TYPE_CHECKING:
+    from kgrec.evaluation.prices import Price
     from kgrec.evaluation.report import Report
     from kgrec.lifecycle.newcomers import Figure
 
@@ -95,6 +103,12 @@ def evaluate(
             help="Answer users without training interactions as the run does, or not at all."
         ),
     ] = "on",
+    diversity: DiversityOption = 0.0,
+    diversity_by: DiversityByOption = "auto",
+    popularity: PopularityOption = 0.0,
+    calibrate: CalibrateOption = False,
+    new_items: NewItemsOption = 0.0,
+    most: MostOption = None,
     dataset: DatasetOption = None,
     json: JsonOption = False,
     allow_class: AllowOption = None,
@@ -104,7 +118,18 @@ def evaluate(
     Every item is ranked for every user with held-out interactions; what the user already has is
     left out. Other protocols evaluate labeled pairs, ratings, lists that were shown, or held-out
     items among sampled ones.
+
+    --diversity, --popularity, --new-items and --most, as of recommend: what each costs beside the
+    plain lists, with 95 % intervals, and what it buys.
     """
+    wishes: dict[str, Any] = {
+        "diversity": diversity,
+        "diversity_by": diversity_by,
+        "popularity": popularity,
+        "calibrate": calibrate,
+        "new_items": new_items,
+        "most": most_of(most),
+    }
     if k is None:
         counts = None
     else:
@@ -128,7 +153,13 @@ def evaluate(
 
     opened = load_run(run, dataset=dataset, allow=allow_class or ())
     report = opened.evaluate(
-        on=on, k=counts, protocol=protocol, seed=seed, fallback=fallback == "on", **settings
+        on=on,
+        k=counts,
+        protocol=protocol,
+        seed=seed,
+        fallback=fallback == "on",
+        **settings,
+        **wishes,
     )
     if per_user is not None:
         whole(per_user, lambda path: write_parquet(report.per_user, path))
@@ -288,5 +319,38 @@ def _show(report: "Report") -> None:
             right=("value",),
         )
 
+    if report.prices:
+        _show_prices(report.prices)
+
     for note in report.notes:
         print(clean(note))
+
+
+def _show_prices(found: "Sequence[Price]") -> None:
+    """Print what each kind of lists costs, and what it buys."""
+    metrics = list(found[0].metrics)
+    rows = []
+    for price in found:
+        cells = [clean(price.name)]
+        for name in metrics:
+            change = price.changes.get(name)
+            cells.append(
+                f"{price.metrics[name]:.4f}"
+                if change is None
+                else f"{change.mean:+.4f} [{change.low:+.4f}, {change.high:+.4f}]"
+            )
+        rows.append(tuple(cells))
+
+    show_table(
+        ("lists", *metrics),
+        rows,
+        title="price: difference to the plain lists, 95 % interval",
+        right=metrics,
+    )
+    bought = list(found[0].bought)
+    show_table(
+        ("lists", *bought),
+        [(clean(p.name), *(f"{p.bought.get(name, 0.0):.4f}" for name in bought)) for p in found],
+        title="what the lists are worth beside hits",
+        right=bought,
+    )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from json import dumps
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,10 @@ from kgrec.cli.options import AllowOption, JsonOption, RunArgument
 from kgrec.cli.output import show_json, whole
 from kgrec.errors import ConfigError
 from kgrec.escaping import clean
+
+if TYPE_CHECKING:
+    from kgrec.runs.run import Vectors
+    from kgrec.serving.vector_index import Index
 
 _STATEMENT = "vectors.json"
 
@@ -27,6 +31,17 @@ def export(
             show_default=False,
         ),
     ] = None,
+    index: Annotated[
+        str | None,
+        typer.Option(
+            metavar="usearch|faiss",
+            help="With --embeddings: also an index of the items, measured against the exact lists.",
+            show_default=False,
+        ),
+    ] = None,
+    index_dtype: Annotated[
+        str, typer.Option(metavar="float32|int8", help="Numbers of the index.")
+    ] = "float32",
     serving: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Folder of tables for kgrec serve.", show_default=False),
@@ -67,7 +82,7 @@ def export(
     """Write what a run has learned for other programs: vectors, or tables that are served.
 
     --embeddings: the trained vectors as Parquet tables by the caller's ids, and what makes a score
-    of them (vectors.json). --serving: everything that lists are made of, for kgrec serve.
+    of them (vectors.json); with --index also an index of the items. --serving: everything that lists are made of, for kgrec serve.
     """
     if (embeddings is None) == (serving is None):
         raise ConfigError("export what? Pass one of --embeddings DIR and --serving DIR.")
@@ -76,8 +91,10 @@ def export(
         if any(given):
             raise ConfigError("tables of vectors are whole. The other options go with --serving.")
 
-        _embeddings(run, embeddings, json, allow_class or ())
+        _embeddings(run, embeddings, json, allow_class or (), index, index_dtype)
         return
+    if index is not None:
+        raise ConfigError(f"--index {index[:40]}: goes with --embeddings DIR.")
 
     from kgrec.runs.run import load_run
     from kgrec.serving.write_tables import (
@@ -100,13 +117,21 @@ def export(
         print(clean(line))
 
 
-def _embeddings(run: Path, embeddings: Path, json: bool, allow: Sequence[str]) -> None:
+def _embeddings(
+    run: Path,
+    embeddings: Path,
+    json: bool,
+    allow: Sequence[str],
+    index: str | None,
+    index_dtype: str,
+) -> None:
     from kgrec._version import __version__
     from kgrec.data.io.files import write_parquet
     from kgrec.runs.run import load_run
 
     loaded = load_run(run, allow=allow)
     vectors = loaded.vectors()
+    made = None if index is None else _index(vectors, index, index_dtype)
     embeddings.mkdir(parents=True, exist_ok=True)
     tables = {}
 
@@ -128,6 +153,10 @@ def _embeddings(run: Path, embeddings: Path, json: bool, allow: Sequence[str]) -
         "score": score,
         "tables": tables,
     }
+    if made is not None:
+        name = f"items.{index}"
+        whole(embeddings / name, made.write)
+        about["index"] = {"file": name} | made.about
 
     whole(
         embeddings / _STATEMENT,
@@ -144,3 +173,23 @@ def _embeddings(run: Path, embeddings: Path, json: bool, allow: Sequence[str]) -
         f"{clean(str(embeddings / _STATEMENT))}: score = {score['formula']}, u of "
         f"{score['users']}, i of {score['items']}"
     )
+    if made is not None:
+        held = made.about
+        print(
+            f"{clean(str(embeddings / name))}: {held['rows']:,} items, recall@20 "
+            f"{held['recall@20']:.3f} of the exact lists at ef {held['ef']}, by "
+            f"{held['measured_on']:,} users"
+        )
+
+
+def _index(vectors: "Vectors", kind: str, dtype: str) -> "Index":
+    """Return an index of the items that are ranked."""
+    import numpy as np
+
+    from kgrec.serving.vector_index import build_index
+
+    items = vectors.frames[vectors.items]
+    users = vectors.frames.get(vectors.users)
+    known = np.empty((0, 1)) if users is None else users.filter(users["known"])["vector"].to_numpy()
+    numbers = items["vector"].to_numpy(), items["known"].to_numpy()
+    return build_index(kind, *numbers, known, vectors.function, dtype)

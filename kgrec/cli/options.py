@@ -76,6 +76,37 @@ OutFileOption = Annotated[
 ]
 
 
+DiversityOption = Annotated[
+    float,
+    typer.Option(metavar="0..1", help="How much items that are like those above them lose."),
+]
+DiversityByOption = Annotated[
+    str,
+    typer.Option(metavar="auto|vectors|facts", help="What alike is: vectors where there are any."),
+]
+PopularityOption = Annotated[
+    float, typer.Option(metavar="-1..1", help="Above 0 popular items lose, below 0 they gain.")
+]
+CalibrateOption = Annotated[
+    bool,
+    typer.Option(
+        "--calibrate", help="By --popularity, draw lists to the person's own mixture of popularity."
+    ),
+]
+NewItemsOption = Annotated[
+    float,
+    typer.Option(metavar="0..1", help="Least share of places for items without interactions."),
+]
+MostOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FACET=N",
+        help="At most N items per value of a facet, as brand=2; may be repeated.",
+        show_default=False,
+    ),
+]
+
+
 _model = typer.Option(
     "--model",
     metavar="NAME",
@@ -104,6 +135,27 @@ def values(text: str) -> list[str]:
     ['1', '2,3', '4']
     """
     return [part for part in next(csv.reader([text], skipinitialspace=True), []) if part]
+
+
+def most_of(given: list[str] | None) -> dict[str, int]:
+    """Return ``--most brand=2 --most author=1`` as numbers by facet.
+
+    Raises:
+        ConfigError: If a part is none.
+
+    >>> most_of(["brand=2", "http://x.org/p?a=b=1"])
+    {'brand': 2, 'http://x.org/p?a=b': 1}
+    """
+    found = {}
+    for part in given or ():
+        name, sign, number = part.rpartition("=")
+        if not (sign and name and number.isascii() and number.isdigit() and len(number) < 10):
+            raise ConfigError(f"--most {part[:80]}: expected FACET=N, for instance brand=2.")
+        if name in found:
+            raise ConfigError(f"--most {name[:80]}: is given twice.")
+        found[name] = int(number)
+
+    return found
 
 
 def weight_of(text: str) -> dict[str, float]:

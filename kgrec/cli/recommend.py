@@ -5,7 +5,21 @@ from typing import Annotated, Literal
 
 import typer
 
-from kgrec.cli.options import AllowOption, FormatOption, OutFileOption, RunArgument, ids_in, values
+from kgrec.cli.options import (
+    AllowOption,
+    CalibrateOption,
+    DiversityByOption,
+    DiversityOption,
+    FormatOption,
+    MostOption,
+    NewItemsOption,
+    OutFileOption,
+    PopularityOption,
+    RunArgument,
+    ids_in,
+    most_of,
+    values,
+)
 from kgrec.cli.output import output_format, show_frame
 from kgrec.errors import ConfigError
 
@@ -53,17 +67,25 @@ def recommend(
             help="What to do about ids that are not in the data; what is ignored is reported."
         ),
     ] = "error",
+    diversity: DiversityOption = 0.0,
+    diversity_by: DiversityByOption = "auto",
+    popularity: PopularityOption = 0.0,
+    calibrate: CalibrateOption = False,
+    new_items: NewItemsOption = 0.0,
+    most: MostOption = None,
     out: OutFileOption = None,
     form: FormatOption = None,
     allow_class: AllowOption = None,
 ) -> None:
     """List the best items for users or a history.
 
-    The column kind says where a place comes from: personal, history, content or popular.
+    The column kind says where a place comes from: personal, history, content or popular. What
+    --diversity, --popularity, --new-items and --most cost: kgrec evaluate with the same options.
     """
     if sum(one is not None for one in (user, users, history)) != 1:
         raise ConfigError("recommend for whom? Pass exactly one of --user, --users and --history.")
 
+    caps = most_of(most)
     output_format(form, out)
     if history is None:
         liked = None
@@ -101,5 +123,11 @@ def recommend(
         exclude=never,
         allow_seen=allow_seen,
         on_unknown=on_unknown,
+        diversity=diversity,
+        diversity_by=diversity_by,
+        popularity=popularity,
+        calibrate=calibrate,
+        new_items=new_items,
+        most=caps,
     )
     show_frame(frame, form, out)

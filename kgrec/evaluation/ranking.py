@@ -49,6 +49,12 @@ class Lists:
         """Return the lists on another device."""
         return Lists(self.ptr.to(device), self.items.to(device))
 
+    def cut(self, part: slice) -> "Lists":
+        """Return the lists from one to another."""
+        start, stop, _ = part.indices(len(self.ptr) - 1)
+        ptr = self.ptr[start : stop + 1]
+        return Lists(ptr - ptr[0], self.items[int(ptr[0]) : int(ptr[-1])])
+
     def pick(self, rows: Int[Tensor, " batch"]) -> "Lists":
         """Return the lists at the given rows."""
         sizes = self.ptr.diff()[rows]

@@ -14,6 +14,7 @@ from kgrec.data.records.tie_order import tie_order
 from kgrec.errors import ConfigError, DataError
 from kgrec.evaluation.beyond import beyond_accuracy, coverage
 from kgrec.evaluation.metrics import STANDARD, Places, check_cutoffs, ranking_metric
+from kgrec.evaluation.prices import Price
 from kgrec.evaluation.ranking import Lists, place_items
 from kgrec.models.base import Scorer
 from kgrec.notebook import html_table
@@ -66,6 +67,8 @@ class Report:
             can never be recommended.
         beyond: What the lists are worth beyond their hits (``kgrec.evaluation.beyond``); empty
             where not asked for.
+        prices: What lists by further wishes cost and buy beside the plain ones, which are the
+            first; empty where not asked for.
     """
 
     model: str | None
@@ -84,6 +87,7 @@ class Report:
     cold_items: int = 0
     masked: int = 0
     beyond: dict[str, float] = field(default_factory=dict)
+    prices: tuple[Price, ...] = ()
 
     @property
     def warm(self) -> dict[str, float]:
@@ -117,6 +121,9 @@ class Report:
         }
         if self.protocol != "ranking":
             return record
+
+        if self.prices:
+            record["prices"] = [price.to_dict() for price in self.prices]
 
         return record | {
             "warm": self.warm_part.to_dict(),
@@ -204,28 +211,14 @@ def evaluate(
     names = STANDARD if metrics is None else tuple(dict.fromkeys(metrics))
     functions = {name: ranking_metric(name) for name in names if name != "coverage"}
 
-    if on == "valid":
-        known = dataset.train
-    else:
-        known = concatenate([dataset.train, dataset.valid])
-
-    truth, masked = _truth(
-        dataset.test if on == "test" else dataset.valid, known, dataset.num_items, users
-    )
-    if not len(truth):
-        raise DataError(
-            f"no users to evaluate: the {on} part has no pair of these users that is not in "
-            "training "
-            "too. Split the data again."
-        )
-
+    truth, masked = relevant_pairs(dataset, on, users)
     owner = truth // dataset.num_items
     item = truth % dataset.num_items
     evaluated, sizes = _runs(owner)
     wanted = Lists(
         torch.from_numpy(np.concatenate([[0], np.cumsum(sizes)])), torch.from_numpy(item)
     )
-    lists = Lists.of(known, evaluated)
+    lists = Lists.of(known_part(dataset, on), evaluated)
     ranked, above, tied = place_items(
         scorer,
         evaluated,
@@ -302,18 +295,35 @@ def check_part(on: str) -> None:
         raise ConfigError(f"there is no part {on!r} to evaluate on. Choose test or valid.")
 
 
-def _truth(
-    held_out: Interactions, known: Interactions, num_items: int, users: np.ndarray | None
+def known_part(dataset: Dataset, on: str) -> Interactions:
+    """Return what users have when a part is evaluated on."""
+    return dataset.train if on == "valid" else concatenate([dataset.train, dataset.valid])
+
+
+def relevant_pairs(
+    dataset: Dataset, on: str, users: np.ndarray | None = None
 ) -> tuple[np.ndarray, int]:
-    """Return the keys ``user * num_items + item`` of the relevant pairs, ascending and distinct,
-    and how many others are masked.
+    """Return the keys ``user * num_items + item`` of the relevant pairs of a part, ascending and
+    distinct, and how many others are masked.
+
+    Raises:
+        DataError: If there are none.
     """
+    num_items = dataset.num_items
+    held_out = dataset.test if on == "test" else dataset.valid
+    known = known_part(dataset, on)
     keys, _ = _runs(np.sort(held_out.user.astype(np.int64) * num_items + held_out.item))
     if users is not None:
         keys = keys[np.isin(keys // num_items, users)]
 
     masked = np.append(np.sort(known.user.astype(np.int64) * num_items + known.item), -1)
     hidden = masked[np.searchsorted(masked[:-1], keys)] == keys
+    if hidden.all():
+        raise DataError(
+            f"no users to evaluate: the {on} part has no pair of these users that is not in "
+            "training too. Split the data again."
+        )
+
     return keys[~hidden], int(hidden.sum())
 
 

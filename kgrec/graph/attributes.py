@@ -65,6 +65,17 @@ class ItemAttributes:
         )
 
 
+def weighted_attributes(data: Dataset) -> sp.csr_matrix:
+    """Return inverse-frequency weighted attributes per item, rows of length 1, float64; attributes
+    of one item alone join nothing.
+    """
+    matrix = ItemAttributes.from_dataset(data, min_items=2).matrix.astype(np.float64)
+    rarity = np.log(data.num_items / np.maximum(1, np.asarray(matrix.sum(axis=0)).ravel())) + 1e-9
+    weighted = sp.csr_matrix(matrix.multiply(rarity))
+    norms = np.sqrt(np.asarray(weighted.multiply(weighted).sum(axis=1)).ravel())
+    return sp.csr_matrix(sp.diags(1 / np.maximum(norms, 1e-12)) @ weighted)
+
+
 class AttributeFacts:
     """Which triples give which item which attribute, of all attributes.
 

@@ -1,12 +1,7 @@
 """A list for those whom a model cannot rank for: users without usable history, and items that no
 training has touched.
 
-Where a list comes from is its kind:
-
-    personal   the model's scores for a user it was trained on
-    history    the model's scores for someone folded in by a history
-    content    the attributes that the user shares with others, or the history with further items
-    popular    the training interactions of the items
+Where a list comes from is its kind: ``kgrec.ops.strangers``.
 """
 
 from dataclasses import dataclass, replace
@@ -22,16 +17,11 @@ from kgrec.batches import Query
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.known import Known, with_interactions
 from kgrec.errors import ConfigError
-from kgrec.graph.attributes import ItemAttributes
+from kgrec.graph.attributes import weighted_attributes
 from kgrec.models.base import Recommender, Scorer, reads_history
-
-KINDS = ("personal", "history", "content", "popular")
-PERSONAL, HISTORY, CONTENT, POPULAR = range(len(KINDS))
+from kgrec.ops.strangers import CONTENT, HISTORY, PERSONAL, POPULAR, PRIOR_INTERACTIONS
 
 Way: TypeAlias = Literal["off", "popularity", "attributes"]
-_PRIOR_INTERACTIONS = (
-    100.0  # what an attribute says of an item counts as much as popularity at so many interactions
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +67,7 @@ class Fallback:
         self.popularity = torch.from_numpy(decayed_popularity(data, choice.half_life))
         by_attributes = choice.way == "attributes"
         self.by_user = _by_user_attributes(data) if by_attributes and len(data.user_facts) else None
-        self.of_item = item_content(data) if by_attributes and len(data.triples) else None
+        self.of_item = weighted_attributes(data) if by_attributes and len(data.triples) else None
 
     def content(self, query: Query) -> Float[Tensor, "batch items"]:
         """Return scores by attributes: a row is all zeros where nothing is known of the person.
@@ -141,10 +131,10 @@ class ByUserAttributes:
         facts = self.facts[users]
         known = np.asarray(facts.sum(axis=1)).ravel()
         weights = facts.multiply(1 / np.maximum(known, 1)[:, None]).tocsr()
-        weights.data /= (self.sizes + _PRIOR_INTERACTIONS)[weights.indices]
+        weights.data /= (self.sizes + PRIOR_INTERACTIONS)[weights.indices]
         prior = np.asarray(weights.sum(axis=1)).ravel()
         return np.asarray(
-            (weights @ self.counts).toarray() + _PRIOR_INTERACTIONS * prior[:, None] * self.share
+            (weights @ self.counts).toarray() + PRIOR_INTERACTIONS * prior[:, None] * self.share
         )
 
 
@@ -158,17 +148,6 @@ def _by_user_attributes(data: Dataset) -> ByUserAttributes:
     return ByUserAttributes(
         facts, data.train.csr(data.num_users, data.num_items).astype(np.float64)
     )
-
-
-def item_content(data: Dataset) -> sp.csr_matrix:
-    """Return unit rows of inverse-frequency weighted attributes per item; attributes of one item
-    alone join nothing.
-    """
-    matrix = ItemAttributes.from_dataset(data, min_items=2).matrix.astype(np.float64)
-    rarity = np.log(data.num_items / np.maximum(1, np.asarray(matrix.sum(axis=0)).ravel())) + 1e-9
-    weighted = sp.csr_matrix(matrix.multiply(rarity))
-    norms = np.sqrt(np.asarray(weighted.multiply(weighted).sum(axis=1)).ravel())
-    return sp.csr_matrix(sp.diags(1 / np.maximum(norms, 1e-12)) @ weighted)
 
 
 @dataclass(frozen=True)

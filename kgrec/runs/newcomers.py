@@ -17,10 +17,10 @@ from kgrec.data.records.known import Known
 from kgrec.data.records.triples import Triples
 from kgrec.data.texts.tfidf import tf_idf
 from kgrec.errors import CapabilityError, ConfigError, DataError
+from kgrec.graph.attributes import weighted_attributes
 from kgrec.models.base import DotProduct, Recommender, Scorer
 from kgrec.models.blend import Blend
 from kgrec.models.factorization.placed import Placed, PlacedConfig
-from kgrec.models.fallback import item_content
 from kgrec.models.folding import Folded, by_formula
 from kgrec.ops.folding import MeanFold
 from kgrec.ops.placing import NEAREST, held_back, place_items
@@ -198,7 +198,7 @@ def nearest_items(data: Dataset, rows: np.ndarray, known: np.ndarray) -> list[np
 
 def _content(data: Dataset) -> sp.csr_matrix:
     """Return a row per item by facts, and by texts where there are any, each of length 1."""
-    parts = [item_content(data)] if len(data.triples) else []
+    parts = [weighted_attributes(data)] if len(data.triples) else []
     if data.content.texts is not None:
         parts.append(sp.csr_matrix(tf_idf(data.content.texts, _WORDS)))
     if not parts:

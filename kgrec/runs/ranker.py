@@ -15,20 +15,11 @@ from kgrec.data.records.interactions import concatenate
 from kgrec.data.records.tie_order import tie_order
 from kgrec.evaluation.ranking import Lists
 from kgrec.models.base import DotProduct, Recommender, Scorer, reads_history
-from kgrec.models.fallback import (
-    CONTENT,
-    HISTORY,
-    KINDS,
-    PERSONAL,
-    POPULAR,
-    FallbackChoice,
-    Served,
-    served,
-    user_kinds,
-)
+from kgrec.models.fallback import FallbackChoice, Served, served, user_kinds
 from kgrec.models.folding import Folded
 from kgrec.ops.folding import SumFold
 from kgrec.ops.ranking import chunk_rows, topk_unseen_
+from kgrec.ops.strangers import CONTENT, HISTORY, KINDS, PERSONAL, POPULAR
 
 NONE = -1
 """Kind of a place that nothing fills."""
@@ -231,7 +222,7 @@ class Ranker:
                 ptr = seen.ptr[start : stop + 1]
 
             some = None if vectors is None else vectors[start:stop]
-            query, table, kind = self._scored(rows[start:stop], user[start:stop], own, start, some)
+            table, kind = self._scored(rows[start:stop], user[start:stop], own, start, some)
             scores, columns = self._best(table, k, hidden, ptr, seen.items)
             kinds = kind.unsqueeze(1).expand_as(columns).masked_fill(columns < 0, NONE)
             if self._placed is not None:
@@ -245,8 +236,9 @@ class Ranker:
                 scores = scores.masked_fill(columns < 0, -torch.inf)
                 kinds = kinds.masked_fill(columns < 0, NONE)
             elif not self._off and not bool(self.known.all()) and bool((columns < 0).any()):
+                whole = Query(user[start:stop], *own.padded(start, stop))
                 scores, columns, kinds = self._filled(
-                    query, scores, columns, kinds, hidden, ptr, seen.items
+                    whole, scores, columns, kinds, hidden, ptr, seen.items
                 )
 
             yield torch.where(columns < 0, -1, self.order[columns.clamp(min=0)]), scores, kinds
@@ -258,9 +250,9 @@ class Ranker:
         own: Lists,
         start: int,
         vectors: Tensor | None = None,
-    ) -> tuple[Query, Tensor, Tensor]:
-        """Return the query of some users, their scores by column, free to be overwritten, and the
-        kind of each row.
+    ) -> tuple[Tensor, Tensor]:
+        """Return the scores of some users by column, free to be overwritten, and the kind of each
+        row.
         """
         if (
             self._catalog is not None
@@ -277,14 +269,12 @@ class Ranker:
             if len(self._cold):
                 scores.index_fill_(1, self._cold, -torch.inf)
 
-            return (
-                query,
-                scores,
-                torch.full_like(user, self._own_kind) if self._kind is None else self._kind[user],
-            )
+            if self._kind is None:
+                return scores, torch.full_like(user, self._own_kind)
+            return scores, self._kind[user]
 
         query = Query(user, *own.padded(start, start + len(rows)))
-        return query, self.scorer(query)[:, self.order], self._kinds(query)
+        return self.scorer(query)[:, self.order], self._kinds(query)
 
     def _best(
         self, scores: Tensor, k: int, hidden: Tensor | None, ptr: Tensor | None, seen: Tensor

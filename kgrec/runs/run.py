@@ -32,9 +32,10 @@ from kgrec.errors import (
 from kgrec.evaluation.ctr import evaluate_ctr
 from kgrec.evaluation.impressions import evaluate_impressions
 from kgrec.evaluation.next_items import evaluate_next_items
+from kgrec.evaluation.prices import Price, prices
 from kgrec.evaluation.ranking import Lists
 from kgrec.evaluation.rating import evaluate_ratings
-from kgrec.evaluation.report import Report, evaluate
+from kgrec.evaluation.report import Report, evaluate, known_part, relevant_pairs
 from kgrec.evaluation.sampled import evaluate_sampled
 from kgrec.evaluation.triples import HITS, evaluate_triples
 from kgrec.explanation.core.placebos import Placebos
@@ -58,11 +59,13 @@ from kgrec.models.blend import Blend, BlendConfig
 from kgrec.models.capabilities import Refittable
 from kgrec.models.catalog import import_class
 from kgrec.models.factorization.placed import Placed, PlacedConfig
-from kgrec.models.fallback import KINDS, FallbackChoice, Served, served
+from kgrec.models.fallback import FallbackChoice, Served, served
 from kgrec.models.folding import folding
 from kgrec.notebook import html_table
 from kgrec.ops.ranking import topk_scores
+from kgrec.ops.reranking import Wishes
 from kgrec.ops.rows import unit_rows
+from kgrec.ops.strangers import KINDS
 from kgrec.process import refuse_after_fork
 from kgrec.random import derive
 from kgrec.runs.card import CARD, model_card
@@ -88,6 +91,7 @@ from kgrec.runs.folder import (
 )
 from kgrec.runs.newcomers import Joined, Trained, join, log_of
 from kgrec.runs.ranker import Ranked, Ranker
+from kgrec.runs.reranker import Reranker
 from kgrec.runs.retraining import EPOCHS, Retraining
 from kgrec.runs.settings import Chosen, blended, choose, pinned, placed_in, restore
 from kgrec.training.checkpoint import read_state, read_tensors, write_state, write_tensors
@@ -173,6 +177,7 @@ class Run:
     fallback: FallbackChoice = field(default_factory=FallbackChoice)
     _scorer: Scorer | None = None
     _ranker: Ranker | None = None
+    _reranker: Reranker | None = None
     _texts: tuple[np.ndarray, np.ndarray] | None = None
     _explainers: dict[str, Explainer] = field(default_factory=dict)
     _placebos: Placebos | None = None
@@ -230,6 +235,7 @@ class Run:
         legacy_batch: int | None = None,
         fallback: bool = True,
         dataset: "Dataset | str | PathLike[str] | None" = None,
+        **wishes: Any,
     ) -> Report:
         """Return the metrics on a held-out part.
 
@@ -256,6 +262,9 @@ class Run:
                 users whom the model does not know.
             dataset: The dataset that a loaded run was trained on, or its folder, where it is no
                 longer where it was; checked by its sum.
+            wishes: Of "ranking": settings of lists, as of ``recommend``: ``diversity``, ``most``, ...
+                ``prices`` of the report has what each costs in hits beside the plain lists, with
+                intervals, and what it buys.
 
         Raises:
             ConfigError: If the protocol is unknown, or a setting out of range.
@@ -269,24 +278,11 @@ class Run:
                 "summary has the figures before."
             )
 
+        wanted = Wishes.of(wishes)
         if dataset is not None:
             self._given = dataset
 
-        if protocol == "fold-in":
-            raise ConfigError(
-                "protocol fold-in trains again: kgrec evaluate RUN --protocol fold-in, in Python "
-                "kgrec.lifecycle.newcomers.evaluate_newcomers(run)."
-            )
-        if protocol not in PROTOCOLS:
-            raise ConfigError(
-                f"unknown protocol {protocol!r}. Choose from "
-                f"{', '.join(PROTOCOLS)}.{nearest(protocol, PROTOCOLS)}"
-            )
-        if metrics is not None and protocol != "ranking":
-            raise ConfigError(
-                f"metrics belong to protocol ranking: {protocol} always reports all of its own. "
-                "Omit them."
-            )
+        _check_protocol(protocol, metrics, wanted, fallback)
         if protocol == "triples" or (protocol == "ranking" and not len(self.data.train)):
             return self._evaluate_triples(on, tuple(k or ()))
 
@@ -310,8 +306,28 @@ class Run:
                 report = evaluate(
                     scorer, data, on=on, ks=ks, metrics=metrics, model=self.name, beyond=beyond
                 )
+                if wanted:
+                    report = replace(report, prices=self._prices(data, on, ks, wanted))
 
         return replace(report, **self._about(report, scorer, data, on))
+
+    def _prices(
+        self, data: Dataset, on: str, ks: tuple[int, ...], wishes: Wishes
+    ) -> tuple[Price, ...]:
+        """Return what each wish costs and buys."""
+        relevant, _ = relevant_pairs(data, on)
+        rows = np.unique(relevant // data.num_items)
+        own = Lists.of(known_part(data, on), rows)
+        length = min(max(ks), data.num_items)
+
+        def rank(part: slice, length: int, allowed: Tensor | None) -> Ranked:
+            return self.ranker().rank(rows[part], own.cut(part), length, allowed=allowed)
+
+        lists = {"plain": rank(slice(None), length, None).items}
+        for name, one in wishes.each().items():
+            lists[name] = self.reranker().rerank(rank, own, length, one).items
+
+        return prices(lists, relevant, data, ks)
 
     def _evaluate_pairs(
         self,
@@ -402,6 +418,12 @@ class Run:
             self._ranker = Ranker(self.model, self.scorer(), self.data, self.fallback)
         return self._ranker
 
+    def reranker(self) -> Reranker:
+        """Return what orders lists by more than scores; made once."""
+        if self._reranker is None:
+            self._reranker = Reranker(self.data, self.scorer())
+        return self._reranker
+
     def recommend(
         self,
         users: Ids | None = None,
@@ -412,6 +434,12 @@ class Run:
         exclude: Ids = (),
         allow_seen: bool = False,
         on_unknown: str = "error",
+        diversity: float = 0.0,
+        diversity_by: str = "auto",
+        popularity: float = 0.0,
+        calibrate: bool = False,
+        new_items: float = 0.0,
+        most: Mapping[str, int] | None = None,
     ) -> pl.DataFrame:
         """Return the best items: columns ``user``, ``rank`` (from 1), ``item``, ``label``,
         ``score``, ``kind``.
@@ -437,58 +465,90 @@ class Run:
             allow_seen: Whether items that the user has are candidates.
             on_unknown: What to do about ids that are not in the data: "error", or "ignore" them and
                 say so in the log.
+            diversity: 0 to 1: how much an item that is like those above it loses. This and what
+                follows is explained at ``kgrec.ops.reranking.Wishes``; ``evaluate`` says what it
+                costs.
+            diversity_by: "vectors", "facts", or "auto": vectors where the model has them.
+            popularity: -1 to 1: above 0 popular items lose, below 0 they gain.
+            calibrate: Draw lists to the mixture of popular and rare items that the person has, by
+                the weight ``popularity``.
+            new_items: 0 to 1: least share of places for items without a training interaction.
+            most: Most items per value of a facet, for instance ``{"brand": 2}``.
 
         Raises:
             UnknownIdError: If a user or item is not known, or nothing is left of a list without
                 those that are not.
-            CapabilityError: If the model cannot rank for someone unseen.
+            CapabilityError: If the model cannot rank for someone unseen, or nothing is there to
+                compare items by.
         """
         if k < 1:
             raise ConfigError(f"k={k}: ask for at least 1 item.")
+        wishes = Wishes(diversity, diversity_by, popularity, calibrate, new_items, most or {})
         if users is None and history is None:
             raise ConfigError("give users or a history.")
         if on_unknown not in ("error", "ignore"):
             raise ConfigError(f'on_unknown={on_unknown!r}: take "error" or "ignore".')
 
         ranker = self.ranker()
-        allowed = None
+        allowed = self._candidates(items, exclude, on_unknown)
+        rows, own = self._people(users, history, on_unknown)
+        update = users is not None and history is not None
+        names = [""] if users is None else self.data.users.keys(rows)
 
-        if items is not None or not (isinstance(exclude, tuple) and not exclude):
-            allowed = torch.full((self.data.num_items,), items is None)
-            if items is not None:
-                allowed[known_rows(self.data.items, items, on_unknown)] = True
+        def rank(part: slice, length: int, allowed: Tensor | None) -> Ranked:
+            shown: dict[str, Any] = {"allowed": allowed, "allow_seen": allow_seen}
+            if update:
+                return ranker.rank_updated(int(rows[0]), own, length, **shown)
+            return ranker.rank(rows[part], own.cut(part), length, **shown)
 
-            allowed[known_rows(self.data.items, exclude, on_unknown, empty=True)] = False
-
-        shown: dict[str, Any] = {"allowed": allowed, "allow_seen": allow_seen}
         length = min(k, self.data.num_items)
-        if history is None:
-            rows = self._user_rows(users, on_unknown)
-            names = self.data.users.keys(rows)
-            ranked = ranker.rank(rows, ranker.own_lists(rows), length, **shown)
-        elif users is None:
-            names = [""]
-            ranked = ranker.rank(
-                np.array([-1]), self._own_list(history, on_unknown), length, **shown
-            )
+        if wishes:
+            ranked = self.reranker().rerank(rank, own, length, wishes, allowed)
         else:
-            rows = self._user_rows(users, on_unknown)
-            if len(rows) != 1:
-                raise ConfigError(
-                    f"a history belongs to one user, not {len(rows):,}. Pass one at a time."
-                )
-            names = self.data.users.keys(rows)
-            new = known_rows(self.data.items, history, on_unknown, empty=True)
-            had = ranker.own_lists(rows).items.numpy()
-            fresh = dict.fromkeys(new[~np.isin(new, had)].tolist())  # in their order
-            own = torch.from_numpy(np.concatenate([had, np.array(list(fresh), dtype=had.dtype)]))
-            lists = Lists(torch.tensor([0, len(own)]), own)
-            ranked = ranker.rank_updated(int(rows[0]), lists, length, **shown)
+            ranked = rank(slice(None), length, allowed)
 
         if self.fallback.way == "off":
             self._tell_strangers(names, ranked)
 
         return self._frame(names, ranked)
+
+    def _candidates(self, items: Ids | None, exclude: Ids, on_unknown: str) -> Tensor | None:
+        """Return which items may be shown; None where all may."""
+        if items is None and isinstance(exclude, tuple) and not exclude:
+            return None
+
+        allowed = torch.full((self.data.num_items,), items is None)
+        if items is not None:
+            allowed[known_rows(self.data.items, items, on_unknown)] = True
+
+        allowed[known_rows(self.data.items, exclude, on_unknown, empty=True)] = False
+        return allowed
+
+    def _people(
+        self, users: Ids | None, history: Ids | None, on_unknown: str
+    ) -> tuple[np.ndarray, Lists]:
+        """Return the rows of whom lists are for, -1 for someone unseen, and what each has."""
+        if users is None:
+            return np.array([-1]), self._own_list(history or (), on_unknown)
+
+        rows = self._user_rows(users, on_unknown)
+        own = self.ranker().own_lists(rows)
+        if history is None:
+            return rows, own
+        if len(rows) != 1:
+            raise ConfigError(
+                f"a history belongs to one user, not {len(rows):,}. Pass one at a time."
+            )
+
+        return rows, self._with_new(own, history, on_unknown)
+
+    def _with_new(self, had: Lists, history: Ids, on_unknown: str) -> Lists:
+        """Return what one user has with new items behind it, in their order."""
+        new = known_rows(self.data.items, history, on_unknown, empty=True)
+        old = had.items.numpy()
+        fresh = dict.fromkeys(new[~np.isin(new, old)].tolist())
+        own = torch.from_numpy(np.concatenate([old, np.array(list(fresh), dtype=old.dtype)]))
+        return Lists(torch.tensor([0, len(own)]), own)
 
     def _tell_strangers(self, names: list[str], ranked: Ranked) -> None:
         empty = np.flatnonzero((ranked.kinds.numpy() < 0).all(1)).tolist()
@@ -1422,3 +1482,33 @@ def _vectors(ids: pl.Series, rows: Tensor) -> pl.DataFrame:
     return pl.DataFrame(
         {"id": ids, "vector": pl.Series(values, dtype=pl.Array(pl.Float32, values.shape[1]))}
     )
+
+
+def _check_protocol(
+    protocol: str, metrics: Sequence[str] | None, wishes: Wishes, fallback: bool
+) -> None:
+    """Refuse what is no protocol, and settings of another.
+
+    Raises:
+        ConfigError: If it is.
+    """
+    if protocol == "fold-in":
+        raise ConfigError(
+            "protocol fold-in trains again: kgrec evaluate RUN --protocol fold-in, in Python "
+            "kgrec.lifecycle.newcomers.evaluate_newcomers(run)."
+        )
+    if protocol not in PROTOCOLS:
+        raise ConfigError(
+            f"unknown protocol {protocol!r}. Choose from "
+            f"{', '.join(PROTOCOLS)}.{nearest(protocol, PROTOCOLS)}"
+        )
+    if metrics is not None and protocol != "ranking":
+        raise ConfigError(
+            f"metrics belong to protocol ranking: {protocol} always reports all of its own. "
+            "Omit them."
+        )
+    if wishes and (protocol != "ranking" or not fallback):
+        raise ConfigError(
+            f"{', '.join(wishes.to_dict())}: settings of lists belong to protocol ranking, with its "
+            "fallback. Omit them."
+        )

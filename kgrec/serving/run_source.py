@@ -129,7 +129,8 @@ class RunReasons:
         self._wanted = tables.about.run
         self._thread = ThreadPoolExecutor(1, "kgrec explain")
         self._open = 0
-        self._fits: bool | None = None
+        self._known: "Run | None" = None
+        self._fits = False
 
     async def reason(
         self, user: str | None, history: Sequence[str], item: str, language: str, seconds: float
@@ -157,8 +158,7 @@ class RunReasons:
         """
 
         def made() -> bytes:
-            self._check()
-            run = self._run.get()
+            run = self._checked()
             found = run.explain(user, item, k, history=list(history) or None, on_unknown="ignore")
             return found.to_json().encode("utf-8", "backslashreplace")
 
@@ -184,21 +184,25 @@ class RunReasons:
     def _done(self, _: object) -> None:
         self._open -= 1
 
-    def _check(self) -> None:
-        """Refuse reasons of another run than the one that is served.
+    def _checked(self) -> "Run":
+        """Return the run, which may have been replaced since the last time.
 
         Raises:
-            ProblemError: If the run at hand is another.
+            ProblemError: If the run at hand is another than the one that is served.
         """
-        if self._fits is None:
+        run = self._run.get()
+        if run is not self._known:
             from kgrec.serving.write_tables import run_id
 
-            self._fits = run_id(self._run.get()) == self._wanted
+            self._fits = run_id(run) == self._wanted
+            self._known = run
             if not self._fits:
                 logger.warning("%s: is another run than the served one.", self._run.path)
 
         if not self._fits:
             raise ProblemError("not-capable", "the run at hand is not the one that is served.")
+
+        return run
 
     def _reason(
         self, user: str | None, history: Sequence[str], item: str, language: str
@@ -206,8 +210,7 @@ class RunReasons:
         from kgrec.explanation.core.speech import Speech
         from kgrec.serving.reasons import reason_of
 
-        self._check()
-        run = self._run.get()
+        run = self._checked()
         found = run.explain(user, item, 5, history=list(history) or None, on_unknown="ignore")
         if language:
             found = Speech(run.data, language).explanation(found)

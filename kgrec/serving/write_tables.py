@@ -23,10 +23,11 @@ from kgrec.explanation.fingerprint import graph_sum, parameters_sum
 from kgrec.models.base import Scorer, VectorScorer
 from kgrec.models.blend import BlendScorer
 from kgrec.models.closed_form import HistoryScorer
-from kgrec.models.fallback import HISTORY, PERSONAL, POPULAR, Fallback
+from kgrec.models.fallback import Fallback
 from kgrec.models.folding import Folded, fold_of
 from kgrec.ops.folding import Fold, SquaresFold, SumFold
 from kgrec.ops.ranking import chunk_rows
+from kgrec.ops.strangers import CONTENT, HISTORY, PERSONAL, POPULAR
 from kgrec.runs.doctor import MOST_SERVED, served_bytes
 from kgrec.runs.folder import CONFIG
 from kgrec.runs.run import Run
@@ -253,7 +254,7 @@ class _Writer:
             kinds = np.full(data.num_users, POPULAR)
         else:
             # one that the graph alone joins to interactions is ranked for by attributes
-            kinds = np.where(warm | whole, PERSONAL, 2)
+            kinds = np.where(warm | whole, PERSONAL, CONTENT)
 
         newcomers = model.newcomers()
         if newcomers is not None:
@@ -272,9 +273,18 @@ class _Writer:
 
     def _fallback(self) -> None:
         found = Fallback(self.data, self.run.fallback)
-        self._save({"items.popularity": found.popularity.numpy()[self.order]})
-        if found.of_item is not None:
-            content = sp.csr_matrix(found.of_item[self.order])
+        traits = self.run.reranker().traits
+        self._save(
+            {
+                "items.popularity": found.popularity.numpy()[self.order],
+                "items.counts": traits.counts[self.order],
+            }
+        )
+        if traits.facts is not None:
+            width = int(traits.facts.idx.max(initial=-1)) + 1
+            shape = self.data.num_items, width
+            facts = sp.csr_matrix((traits.facts.val, traits.facts.idx, traits.facts.ptr), shape)
+            content = sp.csr_matrix(facts[self.order])
             arrays = list_arrays("content", content.indptr, content.indices, content.data)
             self._save({**arrays, "content.width": np.array([content.shape[1]])})
 
@@ -330,17 +340,28 @@ class _Writer:
             self._save(list_arrays("users.own", ptr, own))
 
         kept = self.choice.neighbors
-        numbers = sum(int(np.count_nonzero(block)) for block in self._blocks(kept))
         items = self.data.num_items
-        if numbers <= _SPARSE * items * items:
-            self._fits(12 * numbers)
-            parts = [sp.csr_matrix(block) for block in self._blocks(kept)]
+        parts: list[sp.csr_matrix] = []
+        dense: np.memmap[Any, Any] | None = None
+        start = 0
+        for block in self._blocks(kept):
+            stop = start + len(block)
+            if dense is None:
+                parts.append(sp.csr_matrix(block))
+                numbers = sum(part.nnz for part in parts)
+                self._fits(12 * numbers)
+                if numbers > _SPARSE * items * items:
+                    dense = self._dense(block.dtype)
+                    _fill(dense, 0, sp.vstack(parts).toarray())
+            else:
+                _fill(dense, start, block)
+            start = stop
+
+        if dense is not None:
+            dense.flush()
+        else:
             matrix = sp.csr_matrix(sp.vstack(parts))
             self._save(list_arrays("matrix", matrix.indptr, matrix.indices, matrix.data))
-        else:
-            self._fits(served_bytes(scorer, self.data) or 0)
-            self._dense(kept)
-
         if kept:
             self._agreement = self._agreed(kept)
 
@@ -352,19 +373,13 @@ class _Writer:
                 "--neighbors 500."
             )
 
-    def _dense(self, kept: int) -> None:
+    def _dense(self, dtype: np.dtype) -> "np.memmap[Any, Any]":
+        """Return the whole matrix, mapped."""
         items = self.data.num_items
-        goal = self._folder / "matrix.npy"
-        first = next(self._blocks(kept))
-        table = np.lib.format.open_memmap(goal, "w+", first.dtype, (items, items))
-        start = 0
-        for block in self._blocks(kept):
-            _check_finite(block, "matrix")
-            table[start : start + len(block)] = block
-            start += len(block)
-
-        table.flush()
+        self._fits(served_bytes(self.scorer, self.data) or 0)
         self._names.append("matrix")
+        goal = self._folder / "matrix.npy"
+        return np.lib.format.open_memmap(goal, "w+", dtype, (items, items))
 
     @torch.inference_mode()
     def _blocks(self, kept: int = 0) -> Iterator[np.ndarray]:
@@ -435,6 +450,11 @@ def _cut(block: np.ndarray, kept: int) -> np.ndarray:
     size = np.abs(block)
     limit = np.partition(size, -kept, axis=1)[:, -kept, None]
     return np.where(size >= np.maximum(limit, np.finfo(block.dtype).tiny), block, 0)
+
+
+def _fill(table: np.ndarray, start: int, rows: np.ndarray) -> None:
+    _check_finite(rows, "matrix")
+    table[start : start + len(rows)] = rows
 
 
 def _check_finite(values: np.ndarray, name: str) -> None:

@@ -2,6 +2,7 @@
 processes that come and go.
 """
 
+import asyncio
 import contextlib
 import json
 import re
@@ -11,15 +12,13 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
-from contextlib import contextmanager
 
 import jsonschema
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from served import process, read, status
 from starlette.testclient import TestClient
 
 import kgrec
@@ -29,8 +28,11 @@ from kgrec.serving.http.app import Access, make_app
 from kgrec.serving.http.live import Live
 from kgrec.serving.http.metrics import Metrics, make_file
 from kgrec.serving.http.openapi import ENDPOINTS, document
+from kgrec.serving.http.problems import ProblemError
 from kgrec.serving.http.types import LONGEST_ID, MOST_BYTES
 from kgrec.serving.http.worker import Settings, open_live
+from kgrec.serving.run_source import LazyRun, RunReasons
+from kgrec.serving.tables.folder import open_tables
 from kgrec.serving.write_tables import Choice, write_tables
 from kgrec.testing import worlds
 
@@ -183,6 +185,28 @@ def test_unknown_ids_are_ignored_and_reported(client, run):
     assert problem.json()["field"] == "history"
 
 
+def test_lists_are_as_wanted(client, run):
+    relation = run.data.triples.relations.key(0)
+    wishes = {"diversity": 0.7, "popularity": 0.4, "most": {relation: 2}}
+    answer = post(client, "/v1/recommend", user="u3", k=6, **wishes).json()
+    equal(answer["lists"][0], run.recommend("u3", k=6, **wishes))
+    query = {"user": "u3", "k": 6, "diversity": "0.7", "popularity": "-0.5"}
+    answer = check(client.get("/v1/recommend", params=query), "get", "/v1/recommend").json()
+    equal(answer["lists"][0], run.recommend("u3", k=6, diversity=0.7, popularity=-0.5))
+    for body, field, words in (
+        ({"most": {relation + "x": 2}}, "most", "Nearest"),
+        ({"most": {relation: 0}}, "most[...]", ">= 1"),
+        ({"diversity": 2}, "diversity", "<= 1"),
+        ({"calibrate": True}, "calibrate", "weight"),
+        ({"new_items": 0.01}, "new_items", "less than one of 10"),
+    ):
+        problem = post(client, "/v1/recommend", user="u3", **body)
+        assert problem.status_code == 422, body
+        assert (problem.json()["field"], words in problem.json()["detail"]) == (field, True), body
+    for bad in ("nan", "1e3", "x", "9" * 50):
+        assert client.get(f"/v1/recommend?user=u3&diversity={bad}").status_code == 422
+
+
 def test_similar_scores_items_and_the_run(client, run):
     found = check(
         client.get("/v1/similar", params={"item": "i3", "k": 4}), "get", "/v1/similar"
@@ -243,7 +267,7 @@ def test_bodies_that_do_not_fit_say_where(client, body, status, field):
 def test_bombs_are_refused(client):
     kind = {"content-type": "application/json"}
     deep = b'{"user":"u1","where":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b"}"
-    for body, status in (
+    for body, code in (
         (deep, 422),
         (b"[" * 200_000, 422),
         (b'{"user":"' + b"x" * 10_000_000 + b'"}', 413),
@@ -254,12 +278,12 @@ def test_bombs_are_refused(client):
         (b'{"user":"u1"}' + b" " * (MOST_BYTES - 13), 200),
     ):
         answer = client.post("/v1/recommend", content=body, headers=kind)
-        assert answer.status_code == status, (status, body[:40], answer.text[:200])
+        assert answer.status_code == code, (code, body[:40], answer.text[:200])
     assert client.post("/v1/recommend", content=b"user=u1").status_code == 415
 
 
 def test_addresses_that_do_not_fit(client):
-    for query, status in (
+    for query, code in (
         ("", 422),
         ("?user=u1&user=u2", 422),
         ("?user=u1&k=x", 422),
@@ -270,7 +294,7 @@ def test_addresses_that_do_not_fit(client):
         ("?user=" + "x" * 2_001, 422),
     ):
         answer = client.get(f"/v1/recommend{query}")
-        assert answer.status_code == status, query[:60]
+        assert answer.status_code == code, query[:60]
         assert answer.headers["content-type"] == "application/problem+json"
     for path in ("/v2/recommend", "/../etc/passwd", "/v1/recommend/u1", "/static/x", "/%2e%2e/x"):
         assert client.get(path).status_code == 404
@@ -470,6 +494,19 @@ def test_a_run_at_hand_gives_live_reasons_and_explanations(runs, run):
         assert post(served, "/v1/explain", user="u1", item="i1").status_code == 409
 
 
+def test_reasons_of_a_run_that_was_replaced_are_none_of_the_tables(runs, tmp_path):
+    place = shutil.copytree(runs[0][0].path, tmp_path / "run")
+    lazy = LazyRun(place)
+    reasons = RunReasons(lazy, open_tables(runs[0][1]))
+    item = runs[0][0].recommend("u1", k=1)["item"][0]
+    assert json.loads(asyncio.run(reasons.explain("u1", [], item, 3)))["item"]["key"] == item
+    shutil.rmtree(place)
+    shutil.copytree(runs[1][0].path, place)
+    with pytest.raises(ProblemError, match="not the one that is served"):
+        asyncio.run(reasons.explain("u1", [], item, 3))
+    assert asyncio.run(reasons.reason("u1", [], item, "", 20.0)) is None
+
+
 def test_explanations_need_the_run(client):
     assert post(client, "/v1/explain", user="u1", item="i1").status_code == 409
 
@@ -589,45 +626,6 @@ def test_tables_changed_under_the_server_are_not_served(runs, tmp_path):
     fresh.rename(place)
     assert live.look()
     assert served.get("/v1/ready").status_code == 200
-
-
-@contextmanager
-def process(*arguments):
-    """Run ``kgrec serve`` and give the process and its address."""
-    started = subprocess.Popen(
-        [sys.executable, "-m", "kgrec", "serve", *map(str, arguments), "--port", "0"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        address = started.stdout.readline().strip()
-        assert address, started.stderr.read()
-        for _ in range(200):
-            if status(address + "v1/ready") == 200:
-                break
-            time.sleep(0.1)
-        yield started, address
-    finally:
-        if started.poll() is None:
-            started.terminate()
-        started.communicate(timeout=30)
-
-
-def status(address):
-    try:
-        with urllib.request.urlopen(address, timeout=10) as answer:
-            answer.read()
-            return answer.status
-    except urllib.error.HTTPError as error:
-        return error.code
-    except OSError:
-        return None
-
-
-def read(address):
-    with urllib.request.urlopen(address, timeout=20) as answer:
-        return json.load(answer)
 
 
 def test_a_process_needs_neither_torch_nor_polars_and_drains(runs, run):

@@ -13,6 +13,8 @@ import numpy as np
 
 from kgrec._version import __version__
 from kgrec.errors import ConfigError, KgrecError
+from kgrec.ops.reranking import Wishes
+from kgrec.ops.strangers import KINDS, PERSONAL, POPULAR
 from kgrec.serving.http.metrics import Metrics
 from kgrec.serving.http.problems import ProblemError, problem_of
 from kgrec.serving.http.types import (
@@ -30,7 +32,6 @@ from kgrec.serving.http.types import (
     SimilarRequest,
     Where,
 )
-from kgrec.serving.tables.folder import KINDS, PERSONAL, POPULAR
 from kgrec.serving.tables.ranking import Person, Ranked, Ranking
 
 _TURNS = 8  # lists after which other requests have theirs
@@ -94,6 +95,7 @@ class Service:
         history = self._columns(request, "history", request.history, ignored)
         exclude = self._columns(request, "exclude", request.exclude, ignored)
         candidates = self._candidates(request, ignored)
+        wishes = _wishes(request)
         lists = []
         missing = 0
         deadline = monotonic() + request.reason_ms / 1000
@@ -103,13 +105,7 @@ class Service:
 
             row = None if user is None else self.ranking.user(user)
             person = Person(row, history)
-            ranked = self.ranking.recommend(
-                person,
-                request.k,
-                candidates=candidates,
-                exclude=exclude,
-                allow_seen=request.allow_seen,
-            )
+            ranked = self._ranked(person, request, candidates, exclude, wishes)
             if request.fallback == "none" and not self._is_own(ranked):
                 raise ProblemError(
                     "no-list", f"nothing is known of {_shown(user)} to make a list by.", "user"
@@ -164,6 +160,27 @@ class Service:
             return self.ranking.tables.facets.columns(where)
         except ConfigError as error:
             raise ProblemError("invalid", str(error), "where") from None
+
+    def _ranked(
+        self,
+        person: Person,
+        request: RecommendRequest,
+        candidates: np.ndarray | None,
+        exclude: np.ndarray,
+        wishes: Wishes,
+    ) -> Ranked:
+        try:
+            return self.ranking.recommend(
+                person,
+                request.k,
+                candidates=candidates,
+                exclude=exclude,
+                allow_seen=request.allow_seen,
+                wishes=wishes,
+            )
+        except KgrecError as error:  # of the wishes alone
+            name = next((n for n in wishes.to_dict() if str(error).startswith(n)), "most")
+            raise problem_of(error, name) from None
 
     def _is_own(self, ranked: Ranked) -> bool:
         """Return whether a list says something of the person, or everyone gets it by the model."""
@@ -362,6 +379,25 @@ class Service:
             can,
             __version__,
         )
+
+
+def _wishes(request: RecommendRequest) -> Wishes:
+    """Return what is wanted of lists beside high scores.
+
+    Raises:
+        ProblemError: If that does not hold together.
+    """
+    try:
+        return Wishes(
+            request.diversity,
+            request.diversity_by,
+            request.popularity,
+            request.calibrate,
+            request.new_items,
+            request.most,
+        )
+    except ConfigError as error:
+        raise ProblemError("invalid", str(error), "calibrate") from None
 
 
 def _shown(user: str | None) -> str:

@@ -53,6 +53,7 @@ logger = logging.getLogger("kgrec.serve")
 _OPEN = ("/v1/live", "/v1/ready")
 _ADMIN = ("/v1/reload",)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 _PREFLIGHT = {
     "access-control-allow-methods": "GET, POST",
@@ -484,7 +485,7 @@ def _query(request: Request, kind: type[T]) -> T:
     given: dict[str, Any] = {}
     for name in query:
         values: Sequence[str] = query.getlist(name)
-        if name not in fields or name in ("where", "users"):
+        if name not in fields or name in ("where", "users", "most"):
             raise ProblemError("invalid", f"unknown parameter {name[:80]!r}.", name[:80])
         if name in ("history", "exclude", "items"):
             given[name] = list(values)
@@ -492,10 +493,12 @@ def _query(request: Request, kind: type[T]) -> T:
             raise ProblemError("invalid", "given more than once.", name)
         elif name in ("k", "reasons", "reason_ms"):
             given[name] = _whole(values[0], name, 0, 1 << 31)
-        elif name == "allow_seen":
+        elif name in ("allow_seen", "calibrate"):
             if values[0] not in _BOOLEANS:
                 raise ProblemError("invalid", "expected true or false.", name)
             given[name] = _BOOLEANS[values[0]]
+        elif name in ("diversity", "popularity", "new_items"):
+            given[name] = _number(values[0], name)
         else:
             given[name] = values[0]
 
@@ -509,6 +512,12 @@ def _whole(text: str, name: str, least: int, most: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 10 and least <= int(text) <= most):
         raise ProblemError("invalid", f"expected a whole number in {least} .. {most:,}.", name)
     return int(text)
+
+
+def _number(text: str, name: str) -> float:
+    if len(text) > 20 or not _NUMBER.fullmatch(text):
+        raise ProblemError("invalid", "expected a number such as 0.3.", name)
+    return float(text)
 
 
 def _request_id(request: Request) -> str:

@@ -9,9 +9,10 @@ import numpy as np
 
 from kgrec.data.io.folders import MANIFEST
 from kgrec.errors import CheckpointError, KgrecError
+from kgrec.ops.strangers import HISTORY
 from kgrec.serving.http.answers import Explains, Service
 from kgrec.serving.http.metrics import Metrics
-from kgrec.serving.tables.folder import HISTORY, Tables, open_tables
+from kgrec.serving.tables.folder import Tables, open_tables
 from kgrec.serving.tables.ranking import Person, Ranking
 from kgrec.serving.tables.scores import Source
 

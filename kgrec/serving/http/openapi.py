@@ -48,7 +48,10 @@ class Endpoint:
     of: type | None = None
 
 
-_LISTED = ("user", "k", "history", "items", "exclude", "allow_seen", "on_unknown", "fallback")
+_LISTED = (
+    *("user", "k", "history", "items", "exclude", "allow_seen", "on_unknown", "fallback"),
+    *("diversity", "diversity_by", "popularity", "calibrate", "new_items"),
+)
 ENDPOINTS = (
     Endpoint(
         *("get", "/v1/recommend", "One list", RecommendAnswer),

@@ -39,6 +39,13 @@ class RecommendRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         allow_seen: Whether items that the person had are shown.
         on_unknown: What to do about item ids that are not known.
         fallback: What someone gets of whom nothing is known: the popular items, or an error.
+        diversity: How much an item that is like those above it loses.
+        diversity_by: What alike is: vectors, facts, or vectors where the model has them ("auto").
+        popularity: Above 0 popular items lose, below 0 they gain.
+        calibrate: Draw lists, by the weight ``popularity``, to the mixture of popular and rare items
+            that the person has.
+        new_items: Least share of places for items without a training interaction.
+        most: Most items per value of a field, such as two of a brand.
         reasons: How many items of each list get a reason.
         reason_ms: Milliseconds that reasons may take.
         language: Language of reasons.
@@ -54,6 +61,15 @@ class RecommendRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     allow_seen: bool = False
     on_unknown: Literal["ignore", "error"] = "ignore"
     fallback: Literal["popular", "none"] = "popular"
+    diversity: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    diversity_by: Literal["auto", "vectors", "facts"] = "auto"
+    popularity: Annotated[float, msgspec.Meta(ge=-1, le=1)] = 0.0
+    calibrate: bool = False
+    new_items: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    most: Annotated[
+        dict[Id, Annotated[int, msgspec.Meta(ge=1, le=MOST_K)]],
+        msgspec.Meta(max_length=_MOST_FIELDS),
+    ] = {}
     reasons: Annotated[int, msgspec.Meta(ge=0, le=MOST_K)] = 0
     reason_ms: Annotated[int, msgspec.Meta(ge=0, le=_MOST_REASON_MS)] = 100
     language: Annotated[str, msgspec.Meta(max_length=20)] = ""

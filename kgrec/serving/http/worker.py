@@ -27,7 +27,7 @@ from kgrec.serving.http.live import Live
 from kgrec.serving.http.metrics import Metrics, make_file
 from kgrec.serving.protocols import QUIET, fastest
 from kgrec.serving.run_source import RUN_CONFIG, LazyRun, RunReasons, RunSource, stamp_of
-from kgrec.serving.tables.folder import Tables, open_tables, read_about
+from kgrec.serving.tables.folder import Tables, open_tables
 
 logger = logging.getLogger("kgrec.serve")
 _LOOKED = 0.2  # seconds between looks at the tables
@@ -332,7 +332,7 @@ def tables_of(run: Path, allow: Sequence[str] = ()) -> Path:
     goal = run.with_name(f"{run.name}.serving")
     wanted = sha256(existing(run / RUN_CONFIG))
     with suppress(KgrecError, OSError):
-        if read_about(goal).source == wanted:
+        if open_tables(goal).about.source == wanted:  # neither damaged nor of another version
             return goal
 
     logger.warning("making the tables of %s: %s", run, goal)

@@ -7,9 +7,9 @@ import msgspec
 import numpy as np
 
 from kgrec.errors import ConfigError, nearest
+from kgrec.ops.reranking import Rows, by_item, numbers_cannot_be_capped
 from kgrec.serving.tables.columns import Arrays, Lists, Texts, check, check_rows, hash_of
 
-MOST_VALUES = 1_000
 _SEPARATOR = "\x1f"
 
 
@@ -81,6 +81,7 @@ class Facets:
             for word in (facet.key, facet.name)
         }
         self._items = items
+        self._by_item: dict[int, Rows] = {}
         if not facets:
             return
 
@@ -108,7 +109,24 @@ class Facets:
 
         return np.arange(self._items) if found is None else found
 
-    def _one(self, name: str, wanted: Sequence[str] | Range) -> np.ndarray:
+    def values_of_items(self, name: str) -> Rows:
+        """Return the values of each item; made once.
+
+        Raises:
+            ConfigError: If the field is not known, or is one of numbers.
+        """
+        number = self._number(name)
+        facet = self.facets[number]
+        if facet.numbers:
+            raise numbers_cannot_be_capped(name)
+        if number not in self._by_item:
+            ptr = np.asarray(self._of.ptr[facet.start : facet.stop + 1])
+            idx = np.asarray(self._of.idx[ptr[0] : ptr[-1]])
+            self._by_item[number] = by_item(ptr, idx, self._items)
+
+        return self._by_item[number]
+
+    def _number(self, name: str) -> int:
         number = self._by_name.get(name)
         if number is None:
             near = nearest(name, self._by_name)
@@ -116,6 +134,10 @@ class Facets:
                 f"unknown facet {name[:80]!r}.{near or ' See /v1/items for what there is.'}"
             )
 
+        return number
+
+    def _one(self, name: str, wanted: Sequence[str] | Range) -> np.ndarray:
+        number = self._number(name)
         facet = self.facets[number]
         if facet.numbers != isinstance(wanted, Range):
             expected = '{"min": , "max": }' if facet.numbers else "a list of values"

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kgrec.ops.strangers import PRIOR_INTERACTIONS
 from kgrec.serving.tables.columns import Lists
-
-_PRIOR_INTERACTIONS = 100.0
 
 
 @dataclass(frozen=True)
@@ -30,9 +29,9 @@ class ByUser:
         values = self.facts.row(row)
         total = np.zeros(len(self.share))
         for value in values.tolist():
-            weight = 1 / len(values) / (self.sizes[value] + _PRIOR_INTERACTIONS)
+            weight = 1 / len(values) / (self.sizes[value] + PRIOR_INTERACTIONS)
             total[self.counts.row(value)] += weight * self.counts.weights(value)
-            total += weight * _PRIOR_INTERACTIONS * self.share
+            total += weight * PRIOR_INTERACTIONS * self.share
 
         return total
 

@@ -1,6 +1,7 @@
 """Tables on disk: one folder, checked by its sums, mapped and not read."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ import numpy as np
 
 from kgrec.data.io.files import FilePath, existing, read_record
 from kgrec.data.io.folders import check_folder, combined_sum
-from kgrec.errors import CheckpointError
+from kgrec.errors import CheckpointError, MissingFileError
 from kgrec.ops.folding import Fold, make_fold
+from kgrec.ops.reranking import Rows, Traits, thirds_of
 from kgrec.serving.tables.columns import Ids, Lists, Texts, check, check_rows
 from kgrec.serving.tables.facets import Facet, Facets
 from kgrec.serving.tables.fallback import ByUser, Fallback
@@ -22,10 +24,9 @@ from kgrec.serving.tables.scores import (
     VectorSource,
 )
 
-KIND, VERSION = "serving", 1
+KIND, VERSION = "serving", 2
 ABOUT = "serving.json"
-PERSONAL, HISTORY, CONTENT, POPULAR = range(4)
-KINDS = ("personal", "history", "content", "popular")
+_TRIES = 10
 UNKNOWN = -1
 """Kind of a user that the model knows nothing of."""
 
@@ -95,41 +96,6 @@ class About(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     factors: list[float] = []
 
 
-class ArrayFiles(Mapping[str, np.ndarray]):
-    """The arrays of a folder by name, each mapped when it is first used.
-
-    Args:
-        folder: The folder.
-        names: What there is.
-    """
-
-    def __init__(self, folder: Path, names: list[str]) -> None:
-        self._folder = folder
-        self._names = frozenset(names)
-        self._open: dict[str, np.ndarray] = {}
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        """Return an array.
-
-        Raises:
-            CheckpointError: If there is no such array, or it is none of numbers.
-        """
-        if name not in self._open:
-            if name not in self._names:
-                raise KeyError(name)
-            self._open[name] = _mapped(self._folder / f"{name}.npy")
-
-        return self._open[name]
-
-    def __iter__(self) -> Iterator[str]:
-        """Iterate over the names."""
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        """Return the number of arrays."""
-        return len(self._names)
-
-
 def _mapped(path: Path) -> np.ndarray:
     try:
         return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
@@ -177,7 +143,8 @@ class Tables:
             check(len(self.users) == len(self.seen) == len(self.user_kinds) == users, "users")
 
         self.facets = Facets(about.facets, arrays, about.items)
-        self.fallback = _fallback(about, arrays)
+        content = _content(about, arrays)
+        self.fallback = _fallback(about, arrays, content)
         self.source: Source | None = None
         if about.form == "vectors":
             self.source = _vectors(about, arrays, users)
@@ -190,6 +157,7 @@ class Tables:
         else:
             check(about.form == "model", "form")
 
+        self.traits = _traits(about, arrays, content)
         self._check_lists(users)
 
     def _check_lists(self, users: int) -> None:
@@ -252,14 +220,30 @@ def _histories(about: About, arrays: Mapping[str, np.ndarray], users: int) -> Hi
     return HistorySource(own, rows, dense, None, dense.dtype)
 
 
-def _fallback(about: About, arrays: Mapping[str, np.ndarray]) -> Fallback:
+def _content(about: About, arrays: Mapping[str, np.ndarray]) -> Lists | None:
+    """Return the weighted facts of each item."""
+    if "content.ptr" not in arrays:
+        return None
+
+    content = Lists(arrays, "content", int(arrays["content.width"][0]))
+    check(len(content) == about.items and content.val is not None, "content")
+    return content
+
+
+def _traits(about: About, arrays: Mapping[str, np.ndarray], content: Lists | None) -> Traits:
+    counts = np.asarray(arrays["items.counts"])
+    check(counts.shape == (about.items,) and counts.dtype == np.int64, "items.counts")
+    vectors = arrays["items.vectors"] if about.form == "vectors" else None
+    if vectors is not None and vectors.shape[1] < 2:
+        vectors = None
+    facts = None if content is None else Rows(content.ptr, content.idx, content.val)
+    return Traits(counts, thirds_of(counts), vectors, facts)
+
+
+def _fallback(about: About, arrays: Mapping[str, np.ndarray], content: Lists | None) -> Fallback:
     popularity = arrays["items.popularity"]
     check(popularity.shape == (about.items,), "items.popularity")
-    content = by_user = None
-    if "content.ptr" in arrays:
-        content = Lists(arrays, "content", int(arrays["content.width"][0]))
-        check(len(content) == about.items, "content")
-
+    by_user = None
     if "facts.ptr" in arrays and about.with_users:
         counts = Lists(arrays, "counts", about.items)
         sizes, share = arrays["counts.sizes"], arrays["counts.share"]
@@ -267,27 +251,58 @@ def _fallback(about: About, arrays: Mapping[str, np.ndarray]) -> Fallback:
         by_user = ByUser(Lists(arrays, "facts", len(counts)), counts, sizes, share)
         check(len(by_user.facts) == about.users, "facts")
 
-    return Fallback(about.fallback, popularity, content, by_user)
+    by_facts = content if about.fallback == "attributes" else None
+    return Fallback(about.fallback, popularity, by_facts, by_user)
 
 
 def open_tables(path: FilePath) -> Tables:
-    """Return the tables of a folder, every file checked by its sum.
+    """Return the tables of a folder, every file checked by its sum and mapped.
+
+    A folder that is replaced meanwhile is opened again: no table comes from another than was
+    checked.
 
     Raises:
         MissingFileError: If there is no such folder.
         CheckpointError: If it is not of this kind or version, or damaged.
     """
-    folder = existing(path, folder=True).resolve()
+    for _ in range(_TRIES):
+        folder = existing(path, folder=True).resolve()
+        before = _files_of(folder)
+        try:
+            found = _opened(folder)
+        except (CheckpointError, MissingFileError, OSError):
+            if before == _files_of(folder):
+                raise
+            continue
+        if before == _files_of(folder):
+            return found
+
+    raise CheckpointError(f"{path}: is replaced faster than it can be opened.")
+
+
+def _opened(folder: Path) -> Tables:
     sums = check_folder(folder, KIND, VERSION)
     about = read_about(folder)
     missing = [name for name in about.arrays if f"{name}.npy" not in sums]
     if missing:
         raise CheckpointError(f"{folder}: lacks the table {missing[0][:80]}. Export again.")
 
+    arrays = {name: _mapped(folder / f"{name}.npy") for name in about.arrays}
     try:
-        return Tables(about, ArrayFiles(folder, about.arrays), folder, combined_sum(sums))
+        return Tables(about, arrays, folder, combined_sum(sums))
     except KeyError as error:
         raise CheckpointError(f"{folder}: lacks the table {error}. Export the run again.") from None
+
+
+def _files_of(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Return what tells the files of a folder from those of another at its place."""
+    found: dict[str, tuple[int, ...]] = {}
+    with suppress(OSError):
+        for file in folder.iterdir():
+            stat = file.stat()
+            found[file.name] = stat.st_ino, stat.st_ctime_ns, stat.st_mtime_ns, stat.st_size
+
+    return found
 
 
 def read_about(folder: Path) -> About:

@@ -1,13 +1,16 @@
 """Lists for known users, histories and strangers, as ``Run.recommend`` gives them, in numpy."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
-from kgrec.errors import CapabilityError, ConfigError, UnknownIdError, nearest
+from kgrec.errors import CapabilityError, UnknownIdError, nearest
+from kgrec.ops.reranking import Places, Wishes, reranked
+from kgrec.ops.strangers import CONTENT, HISTORY, PERSONAL, POPULAR
 from kgrec.serving.tables.best import best
-from kgrec.serving.tables.folder import CONTENT, HISTORY, PERSONAL, POPULAR, UNKNOWN, Tables
+from kgrec.serving.tables.folder import UNKNOWN, Tables
 from kgrec.serving.tables.scores import Source
 
 _FEW = 5_000  # candidates up to which these alone are scored
@@ -84,6 +87,7 @@ class Ranking:
         candidates: np.ndarray | None = None,
         exclude: np.ndarray = _NO_ITEMS,
         allow_seen: bool = False,
+        wishes: Wishes | None = None,
     ) -> Ranked:
         """Return the k best items; of equal scores the more popular one first, then the lower id.
 
@@ -93,7 +97,17 @@ class Ranking:
             candidates: Only these items, distinct ascending columns; None takes all.
             exclude: These are not shown.
             allow_seen: Whether items that the person has are shown.
+            wishes: What is wanted of the list beside high scores.
+
+        Raises:
+            ConfigError: If the wishes name what there is not.
+            CapabilityError: If nothing is there to compare items by.
         """
+        if wishes:
+            length = min(k, self.tables.about.items)
+            options: dict[str, Any] = {"exclude": exclude, "allow_seen": allow_seen}
+            return self._reranked(person, length, candidates, options, wishes)
+
         seen = self._seen(person)
         plain = candidates is None and not len(exclude) and not allow_seen
         if plain and not len(person.history) and k <= self.tables.about.lists:
@@ -120,6 +134,35 @@ class Ranking:
             )
 
         return Ranked(items, values, kinds, kind, len(seen), new)
+
+    def _reranked(
+        self,
+        person: Person,
+        k: int,
+        candidates: np.ndarray | None,
+        shown: Mapping[str, Any],
+        wishes: Wishes,
+    ) -> Ranked:
+        """Return a list as it is wanted."""
+        wishes.check_length(k)
+        tables = self.tables
+        values = [tables.facets.values_of_items(name) for name in wishes.most]
+        fresh: Places | None = None
+        if wishes.new_items:
+            new = np.flatnonzero(tables.traits.counts == 0)
+            some = new if candidates is None else np.intersect1d(new, candidates)
+            found = _places(self.recommend(person, k, candidates=some, **shown))
+            fresh = found.take((found.kinds != POPULAR) | (found.scores > 0))
+
+        first: list[Ranked] = []
+
+        def ranked(length: int) -> Places:
+            first.append(self.recommend(person, length, candidates=candidates, **shown))
+            return _places(first[-1])
+
+        had, _ = _joined(self._seen(person), person.history)
+        made = reranked(ranked, fresh, k, wishes, tables.traits, values, had)
+        return replace(first[0], items=made.items, scores=made.scores, kinds=made.kinds)
 
     def _seen(self, person: Person) -> np.ndarray:
         if person.row is None or self.tables.seen is None:
@@ -299,14 +342,8 @@ def _masked(
     return scores
 
 
-def check_k(k: int, most: int) -> None:
-    """Refuse a length that is no length.
-
-    Raises:
-        ConfigError: If it is not in 1 .. most.
-    """
-    if not 1 <= k <= most:
-        raise ConfigError(f"k={k}: ask for 1 to {most:,} items.")
+def _places(found: Ranked) -> Places:
+    return Places(found.items, found.scores, found.kinds)
 
 
 def _joined(seen: np.ndarray, history: np.ndarray) -> tuple[np.ndarray, int]:
