@@ -19,7 +19,7 @@ TRAININGS := cold_items or withheld_item or by_heart or nobody_used or the_same_
 	facts_decide or built_again or factor_of_the_messages or in_batch_is_by or draws_depend or refits_in_closed_form or come_together or \
 	need_rotations or does_not_import or freed_tables or four_orders or mean_over_every_order or loss_curves or ablation_and_tuning or authors_steps or comes_next or every_ten_epochs
 
-.PHONY: demo test lint check fix slow slow-all shapes fuzz bench schemas docs clean
+.PHONY: demo test lint types layers check fix slow slow-all shapes fuzz bench schemas docs clean
 .DEFAULT_GOAL := check
 
 $(BIN)/python:
@@ -50,7 +50,12 @@ check: lint                       ## quick tests with shapes checked
 lint: .venv/.installed-dev        ## format, lint, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(MAKE) -j2 types layers
+
+types: .venv/.installed-dev
 	$(BIN)/mypy
+
+layers: .venv/.installed-dev
 	$(BIN)/lint-imports
 
 slow: .venv/.installed-dev        ## wheel, accuracy bands, whole-program tests

@@ -7,6 +7,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+LONG = ("09_hgt",)  # its network is trained and explained by tests/models/test_hetero.py too
 SECONDS = 60
 
 
@@ -19,7 +20,13 @@ def test_there_are_examples():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "example",
+    [
+        pytest.param(path, id=path.stem, marks=[pytest.mark.long] * (path.stem in LONG))
+        for path in EXAMPLES
+    ],
+)
 def test_example(example, tmp_path, forks):
     source = example.read_text()
     assert source.startswith('"""')

@@ -203,7 +203,7 @@ print(int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) >
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("size", "most"), [(15, 640), pytest.param(100, 2048, marks=pytest.mark.long)]
+    ("size", "most"), [(40, 1024), pytest.param(100, 2048, marks=pytest.mark.long)]
 )
 @pytest.mark.parametrize("on_error", ["stop", "skip"])
 def test_a_line_of_many_megabytes(tmp_path, on_error, size, most):

@@ -60,13 +60,12 @@ def test_the_closed_form_is_on_the_side_of_the_truth(truth, answer, tmp_path):
     ("model", "truth", "more"),
     [
         pytest.param("lightgcn-kg", "interactions", {}, marks=pytest.mark.slow),
-        pytest.param("kgat", "knowledge", {}, marks=pytest.mark.slow),
         *(
             pytest.param(model, truth, {}, marks=pytest.mark.long)
             for model, truth in (
                 ("lightgcn-kg", "knowledge"),
                 ("lightgcn-kg", "both"),
-                ("kgat", "interactions"),
+                *(("kgat", truth) for truth in _TRUTHS),
                 *((model, truth) for model in ("kgin", "cfkg") for truth in _TRUTHS),
             )
         ),

@@ -1,4 +1,4 @@
-"""Interaction and facts apart: what each makes of the paths shown, and what is claimed of the facts."""
+"""Interaction and facts apart: what each makes of paths, and what is claimed."""
 
 import numpy as np
 

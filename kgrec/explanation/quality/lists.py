@@ -12,7 +12,7 @@ from kgrec.models.capabilities import GraphEditable
 
 
 def list_figures(sample: Sample) -> list[Figure]:
-    """Return what happens to ranks without the paths shown, and how many interactions hold a rank."""
+    """Return what happens to ranks without the paths shown, and what holds a rank."""
     return [*_ranks(sample), *_flips(sample)]
 
 

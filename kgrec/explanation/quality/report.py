@@ -73,7 +73,7 @@ class Group:
     """The drops of the shown paths of one kind.
 
     Attributes:
-        by: "length", "pattern", "activity" (interactions of the user) or "popularity" (of the item).
+        by: "length", "pattern", "activity" (of the user) or "popularity" (of the item).
         key: Which of them.
         users: Users with such a path.
         paths: Number of paths.
