@@ -28,6 +28,7 @@ NO_PAGES = ("sitegen", "serving", "schemas", "_static")
 """Folders of docs/ that hold no pages."""
 
 _LINK = re.compile(r"(!?\[(?:[^\[\]]|\[[^\]]*\])*\])\(([^()\s]+)\)")
+_TOCTREE = re.compile(r"```{toctree}\n(.*?)```", re.S)
 
 
 def stage(root: Path, target: Path) -> None:
@@ -43,8 +44,8 @@ def stage(root: Path, target: Path) -> None:
     pages = site_pages(root)
     for source, page in pages.items():
         text = (root / source).read_text(encoding="utf-8")
-        if page.endswith("/index.md") and "{toctree}" not in text:
-            text += "\n```{toctree}\n:hidden:\n:glob:\n\n*\n```\n"  # every page of the folder
+        if page.endswith("/index.md"):
+            text += _others_of((root / source).parent, text)
         _write(target / page, relinked(text, source, page, pages, root, target))
 
     for path in (root / "docs").rglob("*.webp"):
@@ -53,6 +54,16 @@ def stage(root: Path, target: Path) -> None:
         _write(target / page, text)
     for path in (root / "docs" / "schemas").glob("*.json"):
         _copy(path, target / "reference" / "schemas" / path.name)
+
+
+def _others_of(folder: Path, text: str) -> str:
+    """Return a list of a folder's pages that its first page does not list: the side bar has them."""
+    listed = {line for block in _TOCTREE.findall(text) for line in block.splitlines()}
+    others = sorted(path.stem for path in folder.glob("*.md"))
+    others = [stem for stem in others if stem not in {"README", "index", *listed}]
+    if not others:
+        return ""
+    return "\n".join(["", "```{toctree}", ":hidden:", "", *others, "```", ""])
 
 
 def site_pages(root: Path) -> dict[str, str]:
@@ -90,7 +101,7 @@ def how_tos(root: Path) -> str:
     folder = root / "docs"
     listed = set()
     for page in folder.rglob("*.md"):
-        for block in re.findall(r"```{toctree}\n(.*?)```", page.read_text(encoding="utf-8"), re.S):
+        for block in _TOCTREE.findall(page.read_text(encoding="utf-8")):
             listed |= {(page.parent / line).resolve() for line in block.splitlines() if line}
 
     titles = {}
