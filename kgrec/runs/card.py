@@ -6,7 +6,6 @@ from dataclasses import asdict
 from typing import Any
 
 from kgrec.data.records.dataset import Dataset
-from kgrec.errors import KgrecError
 from kgrec.escaping import markdown
 from kgrec.models.catalog import MODELS
 from kgrec.runs.settings import Chosen
@@ -114,23 +113,22 @@ def _figures(chosen: Chosen, summary: Mapping[str, Any]) -> str:
         cells = [f"{values[name]:.4f}" if name in values else "" for values in parts.values()]
         lines.append(f"| {markdown(name)} | {' | '.join(cells)} |")
 
-    words = (
-        "The epoch was chosen by the **test** part (test-selected): compare with published figures "
-        "alone."
-        if summary.get("selection") == TEST_SELECTED
-        else f"The epoch was chosen by {markdown(chosen.train.metric)} on the validation part."
-        if summary.get("selection") == "valid"
-        else "The last epoch stands; nothing was measured while training."
-    )
+    selection = summary.get("selection")
+    if selection == TEST_SELECTED:
+        words = (
+            "The epoch was chosen by the **test** part (test-selected): compare with published "
+            "figures alone."
+        )
+    elif selection == "valid":
+        words = f"The epoch was chosen by {markdown(chosen.train.metric)} on the validation part."
+    else:
+        words = "The last epoch stands; nothing was measured while training."
+
     return "\n".join([*lines, "", words])
 
 
 def _settings(chosen: Chosen) -> str:
-    try:
-        values = {**asdict(chosen.config), **asdict(chosen.train)}
-    except TypeError as error:  # a configuration that is no dataclass
-        raise KgrecError(f"{chosen.name}: {error}") from None
-
+    values = {**asdict(chosen.config), **asdict(chosen.train)}
     lines = [f"{name} = {json.dumps(value)}" for name, value in values.items()]
     return "\n".join(["```", *(line.replace("`", "'") for line in lines), "```"])
 

@@ -433,7 +433,7 @@ def kger(lost: float, whole: float, share: float) -> float | None:
     the metric rises without it.
 
     Source: Zhang et al., KG4RecEval, TOIS 2025 (KG utilization efficiency in recommendation), in
-    the form given here: docs/experiments.md, section 6.
+    the form given here: docs/experiments.md.
     """
     if whole <= 0 or share <= 0:
         return None

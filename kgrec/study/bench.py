@@ -205,8 +205,8 @@ class _Work:
 
         frame = self._evaluated(run, data)
         write_whole(values, lambda file: write_parquet(frame, file))
-        told = wanted | _record(run, self.experiment.budget.seconds)
-        text = json.dumps(told, indent=1, ensure_ascii=False) + "\n"
+        known = wanted | _record(run, self.experiment.budget.seconds)
+        text = json.dumps(known, indent=1, ensure_ascii=False) + "\n"
         write_whole(record, lambda file: file.write_text(text, encoding="utf-8"))
 
         first = self.experiment.metrics[0]
@@ -222,7 +222,7 @@ class _Work:
             whole[first].mean(),
             run.summary["seconds"],
         )
-        return Cell(choice.name, model.name, seed, frame, told)
+        return Cell(choice.name, model.name, seed, frame, known)
 
     def _evaluated(self, run: Run, data: Dataset) -> pl.DataFrame:
         """Return the values of each user, over all relevant items and over groups of them."""
@@ -284,20 +284,20 @@ def _kept(
     Raises:
         CheckpointError: If it was done with other settings, or its files are not what was written.
     """
-    told = read_record(record)
+    known = read_record(record)
     for key, value in wanted.items():
-        if told.get(key) != value:
+        if known.get(key) != value:
             raise CheckpointError(
-                f"{record}: {model.name} was trained with {key} {str(told.get(key))[:80]}, not "
+                f"{record}: {model.name} was trained with {key} {str(known.get(key))[:80]}, not "
                 f"{str(value)[:80]}. Give the row another name, or choose another folder."
             )
 
-    if not {"summary", "history", "settings", "cut"} <= set(told):
+    if not {"summary", "history", "settings", "cut"} <= set(known):
         raise CheckpointError(
             f"{record}: not the record of a training. Remove it, and it is made again."
         )
 
-    return Cell(choice.name, model.name, seed, stored_values(values, experiment.metrics), told)
+    return Cell(choice.name, model.name, seed, stored_values(values, experiment.metrics), known)
 
 
 def _keep_to(seconds: float | int | None, state: TrainState) -> None:

@@ -148,10 +148,13 @@ def read_experiment(source: "str | PathLike[str] | Mapping[str, Any]") -> Experi
         DataError: If the file cannot be read.
     """
     if isinstance(source, Mapping):
-        table, where, base = dict(source), "experiment", None
+        table = dict(source)
+        where = "experiment"
+        base: Path | None = None
     else:
         path = Path(source)
-        where, base = str(source), path.parent
+        where = str(source)
+        base = path.parent
         try:
             table = tomllib.loads(read_text(path))
         except tomllib.TOMLDecodeError as error:

@@ -253,11 +253,8 @@ class _Table:
         self.rows_of_users = data.users.rows(keys) if len(keys) else np.empty(0, dtype=np.int64)
         self.users = len(keys)
         first = self.cells[self.rows[0]][0].values
-        self.strangers = (
-            first.filter(pl.col("items") == EVERYTHING).height - self.users
-            if with_interactions(data).users.any()
-            else 0
-        )
+        everyone = first.filter(pl.col("items") == EVERYTHING)["user"].to_list()
+        self.strangers = int((~self._known(everyone)).sum())
 
     def figures(self) -> list[Figure]:
         found = []
@@ -268,7 +265,7 @@ class _Table:
                 values = self.whole[metric][row]
                 mean, low, high, _ = _interval(values)
                 by_seed = values.mean(axis=0)
-                spread = float(by_seed.std(ddof=1)) if len(by_seed) > 1 else 0.0
+                spread = float(by_seed.std(ddof=1)) if np.ptp(by_seed) > 0 else 0.0
                 figure = Figure(self.name, row, metric, mean, low, high, spread, *values.T.shape)
                 found.append(
                     replace(figure, best=math.isclose(mean, best), note=_note(self.cells[row]))
@@ -359,11 +356,9 @@ class _Table:
                 )
 
         kept = self._known(first.to_list())
-        for each in frames.values():
-            for frame in each:
-                kept &= frame.drop_nulls().height == frame.height or np.all(
-                    [~frame[metric].is_null().to_numpy() for metric in metrics], axis=0
-                )
+        for frame in (frame for each in frames.values() for frame in each):
+            for metric in metrics:  # an AUC needs something liked and something not
+                kept &= frame[metric].is_not_null().to_numpy()
 
         values = {
             metric: {

@@ -11,6 +11,7 @@ from kgrec.escaping import csv_safe, markdown
 from kgrec.study.figures import Bench, Figure, Gap
 
 TABLES = "tables"
+_RESULTS = "results"
 _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -31,7 +32,7 @@ def write_tables(found: Bench) -> None:
     folder = found.out / TABLES
     folder.mkdir(exist_ok=True)
     frames = {
-        "results": pl.DataFrame(list(found.figures)),
+        _RESULTS: pl.DataFrame(list(found.figures)),
         "differences": pl.DataFrame(list(found.gaps)) if found.gaps else pl.DataFrame(),
         "groups": found.groups,
         "curves": found.curves,
@@ -40,8 +41,8 @@ def write_tables(found: Bench) -> None:
     for name, frame in frames.items():
         _write(folder / f"{name}.csv", _csv(frame))
 
-    _write(folder / "results.md", results_markdown(found))
-    _write(folder / "results.tex", results_latex(found))
+    _write(folder / f"{_RESULTS}.md", results_markdown(found))
+    _write(folder / f"{_RESULTS}.tex", results_latex(found))
 
 
 def results_markdown(found: Bench) -> str:
@@ -69,10 +70,10 @@ def results_markdown(found: Bench) -> str:
         lines.append("")
 
     budget = {key: value for key, value in found.to_dict()["budget"].items() if value is not None}
-    told = ", ".join(f"{key} {value}" for key, value in budget.items()) or "none"
+    limits = ", ".join(f"{key} {value}" for key, value in budget.items()) or "none"
     notes = [
         f"{found.experiment.on} part, seeds {', '.join(map(str, found.experiment.seeds))}; "
-        f"budget of each model: {told}. Means over users and seeds with 95 % intervals over both.",
+        f"budget of each model: {limits}. Means over users and seeds with 95 % intervals over both.",
         *found.notes,
     ]
     return "\n".join([*lines, *(f"- {note}" for note in notes)]) + "\n"

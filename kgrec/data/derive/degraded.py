@@ -24,8 +24,8 @@ def keep_triples(data: Dataset, share: float, *, generator: np.random.Generator)
     order = generator.permutation(count)
     facts = generator.permutation(len(data.user_facts))
     kept = np.sort(order[: round(share * count)])
-    told = np.sort(facts[: round(share * len(facts))])
-    return _changed(data, data.triples.take(kept), data.user_facts[told])
+    stated = np.sort(facts[: round(share * len(facts))])
+    return _changed(data, data.triples.take(kept), data.user_facts[stated])
 
 
 def distort_triples(data: Dataset, share: float, *, generator: np.random.Generator) -> Dataset:
