@@ -180,7 +180,7 @@ def _in_memory(sources: DatasetSources, options: BuildOptions) -> str | None:
     log = sources.interactions
     if not isinstance(log, str | PathLike) or sources.labelled or sources.impressions:
         return ""
-    if sources.split or options.negatives or options.split == "given":
+    if sources.split or options.negatives or (options.split or "").lower() == "given":
         return "negatives and the parts of a split"
     if sources.event or sources.weight or sources.quantity or options.weighs:
         return "event types, weights, quantities and half_life"

@@ -41,7 +41,7 @@ def weigh(log: InteractionLog, options: BuildOptions, report: ReportBuilder) -> 
         ConfigError: If an option needs a column that is not there.
         DataError: If an event type has no weight, or a weight is negative.
     """
-    users = log.frame["user"].value_counts(name="rows").sort("user")
+    users = log.frame["user"].value_counts(name="rows")
     names = users["user"] if log.ids is None else log.ids["user"].gather(users["user"])
     report_bots(users["rows"].to_numpy(), names, report)
     columns = {"event", "weight", "quantity"} & set(log.frame.columns)

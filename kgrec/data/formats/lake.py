@@ -37,7 +37,10 @@ from kgrec.data.tables.partitions import keys_of
 from kgrec.errors import CheckpointError, FormatError
 from kgrec.log import progress
 
-_TEXT, _KEY, _WHOLE, _NUMBER = "text", "text or whole numbers", "whole numbers", "numbers"
+_TEXT = "text"
+_KEY = "text or whole numbers"
+_WHOLE = "whole numbers"
+_NUMBER = "numbers"
 _TABLES: Mapping[str, Mapping[str, str]] = {
     "interactions": {
         "user": _KEY,

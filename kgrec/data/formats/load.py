@@ -28,8 +28,9 @@ def load(source: FilePath, **settings: Any) -> Dataset:
             (``ratings_final.txt``, ``kg_final.txt``); MIND (``news.tsv``, ``behaviors.tsv``, and
             vectors beside them); DKN text (``raw_train.txt``, ``raw_test.txt``, or the numbered
             ``train.txt``, ``test.txt``); parts of a split (``train.tsv``, ``val.tsv``,
-            ``test.tsv``) with or without RDF beside them; OpenKE (``train2id.txt``); a folder that
-            ``kgrec convert`` wrote; a dataset built before; or a name such as "films".
+            ``test.tsv``) with or without RDF beside them; OpenKE (``train2id.txt``); Parquet
+            parts (``interactions/``, ``triples/``); a folder that ``kgrec convert`` wrote; a dataset
+            built before; or a name such as "films".
         settings: Fields of ``kgrec.data.DatasetSources`` that replace the folder's own
             (``interactions``, ``train``, ``valid``, ``test``, ``kg``, ``links``, ``items``, ...),
             and of ``kgrec.data.BuildOptions``. ``user_attributes=True`` takes the folder's own.

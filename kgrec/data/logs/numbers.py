@@ -88,7 +88,9 @@ class TextIds:
         self._renumber(rank)
         self._done.append(keys)
         self._known += len(keys)
-        self._from, self._below, self._at = self._below, None, 0
+        self._from = self._below
+        self._below = None
+        self._at = 0
         self._keys = _no_keys()
         return self._from is not None
 

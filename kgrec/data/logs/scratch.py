@@ -8,7 +8,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -159,7 +159,8 @@ def scratch_folder(place: Path | None) -> Iterator[Path]:
             try:
                 yield folder
             finally:
-                for path in folder.iterdir():
-                    os.unlink(path)
+                with suppress(OSError):  # Windows keeps what is mapped; the next one removes it
+                    for path in folder.iterdir():
+                        os.unlink(path)
 
-                folder.rmdir()
+                    folder.rmdir()

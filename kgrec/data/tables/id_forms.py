@@ -17,6 +17,9 @@ def without_hyphens(ids: pl.Series) -> pl.Series:
     >>> without_hyphens(pl.Series(["978-3-16-148410-0", "0-306-40615-x", "a-1"])).to_list()
     ['9783161484100', '030640615X', 'a-1']
     """
+    if not ids.str.contains(rf"^\d+{_WITHIN}+\d").any():
+        return ids
+
     bare = ids.str.replace_all(_WITHIN, "").str.to_uppercase()
     return pl.select(pl.when(bare.str.contains(_BOOK)).then(bare).otherwise(ids)).to_series()
 

@@ -14,6 +14,7 @@ def test_every_format_is_read_or_written_by_its_name():
 def test_the_order_of_recognition():
     assert list(readable()) == [
         "bundled",
+        "lake",
         "parquet",
         "neo4j",
         "graphml",

@@ -49,7 +49,7 @@ def test_ranges_are_told(tmp_path):
     prices = ["10-20 €", "5 €", "ab 7 €", "9 €", "4 €", "3 €", "2 €", "1 €"]
     items = pl.DataFrame({"item_id": list("abcdefgh"), "price": prices})
     data = Dataset.build(used("abcdefgh"), items=items, item_attributes=True)
-    (price,) = (column for column in data.report.columns if column.name == "price")
+    (price,) = (column for column in data.report.columns if column.column == "price")
     assert (price.kind, "2 ranges count as their middle" in price.note) == ("number", True)
 
 
@@ -72,14 +72,12 @@ def test_levels_of_slashes_are_joined_to_those_above(tmp_path):
     paths = ["Home / Kitchen / Pans", "Home / Kitchen", "Home / Garden", "Toys / Cars"]
     items = pl.DataFrame({"item_id": list("abcdefgh"), "category": paths * 2})
     data = Dataset.build(used("abcdefgh"), items=items, item_attributes=True)
-    keys = data.triples.entities.series
+    triples = data.triples
     named = {
-        (keys[head], data.triples.relations.key(relation), keys[tail])
-        for head, relation, tail in zip(
-            data.triples.head, data.triples.relation, data.triples.tail, strict=True
-        )
+        (triples.entities.key(head), triples.entities.key(tail))
+        for head, tail in zip(triples.head, triples.tail, strict=True)
     }
-    above = {(head.split("=")[-1], tail.split("=")[-1]) for head, _, tail in named}
+    above = {(head.split("=")[-1], tail.split("=")[-1]) for head, tail in named}
     assert ("Home / Kitchen / Pans", "Home / Kitchen") in above
     assert ("Home / Kitchen", "Home") in above
 
