@@ -74,16 +74,18 @@ def one(folder: str, model: str, settings: dict[str, Any], everything: bool) -> 
     fitted = build_model(chosen, data, seed=0)
     began = time.perf_counter()
     plan = fitted.plan()
+    metric, _, cut = chosen.train.metric.partition("@")
+
+    def validate(scorer: Any) -> float:
+        return evaluate(scorer, data, on="valid", ks=(int(cut),), metrics=(metric,)).metrics[
+            chosen.train.metric
+        ]
+
     if plan.fit is not None:
         plan.fit()
+        if plan.settle is not None:
+            plan.settle(validate if len(data.valid) else None)
     else:
-        metric, _, cut = chosen.train.metric.partition("@")
-
-        def validate(scorer: Any) -> float:
-            return evaluate(scorer, data, on="valid", ks=(int(cut),), metrics=(metric,)).metrics[
-                chosen.train.metric
-            ]
-
         train(
             fitted,
             data,

@@ -340,10 +340,8 @@ class KGAT(Recommender):
         first = ranking_objective(*losses, cf, capturable=not self.config.message_dropout)
         triples = triple_source(self.ckg, by_head=self.config.kg_sampling == "head")
         second = Objective(TripleBatch, self.kg_loss, kg, name="transr", source=triples)
-        more = self.facts.objectives(lambda: self.nodes, (self.nodes,))
-        plan = Plan(
-            (first, second, *more), begin_epoch=self._reseed, after_epoch=self.refresh_attention
-        )
+        objectives = (first, second, *self.facts.objectives(lambda: self.nodes, (self.nodes,)))
+        plan = Plan(objectives, begin_epoch=self._reseed, after_epoch=self.refresh_attention)
         if not self.config.warm_start_epochs:
             return plan
 

@@ -28,6 +28,7 @@ from kgrec.models.sources import Users
 from kgrec.models.typed_facts import TripleLoss
 from kgrec.nn.init import normal
 from kgrec.nn.mixing import GRID, deviation
+from kgrec.nn.rivals import empty, empty_as_stored
 from kgrec.queries import queries
 
 _SCALED_BY = 1000  # users whose scores a scale is taken over
@@ -91,18 +92,18 @@ class KGFuseConfig:
             if not grid or min(grid) < 0 or len(set(grid)) < len(grid):
                 raise ConfigError(f"KGFuse needs {name} of distinct values >= 0, at least one.")
 
-        if min(self.dim, self.num_layers, self.trial_epochs, self.steps, self.min_items) < 1:
+        counts = self.dim, self.num_layers, self.trial_epochs, self.steps, self.min_items
+        if min(counts) < 1 or min(self.l2, self.init_scale) <= 0 or self.l2_weight < 0:
             raise ConfigError(
-                "KGFuse needs dim, num_layers, trial_epochs, steps and min_items of at least 1."
+                "KGFuse needs dim, num_layers, trial_epochs, steps and min_items of at least 1, l2 and "
+                "init_scale > 0, l2_weight >= 0."
             )
-        if min(self.l2, self.init_scale) <= 0 or self.l2_weight < 0:
-            raise ConfigError("KGFuse needs l2 and init_scale > 0 and l2_weight >= 0.")
-        if not 0 < self.temperature <= 1 or self.rows not in ("user", "interaction"):
+        known = self.rows in ("user", "interaction") and self.precision in ("float64", "float32")
+        if not 0 < self.temperature <= 1 or not known or min(self.relation_weights, default=0) < 0:
             raise ConfigError(
-                'KGFuse needs a temperature in (0, 1] and rows "user" or "interaction".'
+                'KGFuse needs a temperature in (0, 1], rows "user" or "interaction", precision '
+                '"float64" or "float32", and relation_weights >= 0.'
             )
-        if self.precision not in ("float64", "float32"):
-            raise ConfigError('KGFuse needs precision "float64" or "float32".')
         self.triple_loss()
 
     def triple_loss(self) -> TripleLoss:
@@ -114,11 +115,11 @@ class KGFuseConfig:
 class _GraphConfig:
     """What B is with one triple weight; the names are those of ``KGFuseConfig`` and ``FactLight``."""
 
+    kg_weight: float
     dim: int
     num_layers: int
     temperature: float
     l2_weight: float
-    kg_weight: float
     init_scale: float
     loss: str = "softmax"
 
@@ -180,14 +181,12 @@ class SideBySide(nn.Module):
         start = generator.get_state()
         for weight in config.triple_weights:
             generator.set_state(start)
-            own = {name: getattr(config, name) for name in _SHARED}
-            self.graphs.append(
-                Graph(ckg, _GraphConfig(**own, kg_weight=weight), generator, config.triple_loss())
-            )
+            own = _GraphConfig(weight, *(getattr(config, name) for name in _SHARED))
+            self.graphs.append(Graph(ckg, own, generator, config.triple_loss()))
 
         self.register_buffer("alive", torch.ones(len(self.graphs), dtype=torch.bool))
         self.register_buffer("leader", torch.zeros(1, dtype=torch.int64))
-        self.register_load_state_dict_pre_hook(_empty_rooms)  # type: ignore[no-untyped-call]
+        empty_as_stored(self.graphs)
 
     @property
     def best(self) -> Graph:
@@ -255,7 +254,7 @@ class SideBySide(nn.Module):
         self.alive[self.leader] = True
         for number, graph in enumerate(self.graphs):
             if not self.alive[number]:
-                _empty(graph)
+                empty(graph)
 
 
 class KGFuse(Mixture):
@@ -405,19 +404,3 @@ class KGFuse(Mixture):
 
 
 _SHARED = ("dim", "num_layers", "temperature", "l2_weight", "init_scale")
-
-
-def _empty(graph: nn.Module) -> None:
-    """Take a member's rows out: it is not needed any more, and is not kept."""
-    for name, parameter in list(graph.named_parameters()):
-        owner, _, leaf = name.rpartition(".")
-        setattr(graph.get_submodule(owner), leaf, nn.Parameter(parameter.detach()[:0].clone()))
-
-
-def _empty_rooms(model: nn.Module, state: dict[str, Any], prefix: str, *rest: Any) -> None:
-    """Empty the members whose stored rows are."""
-    assert isinstance(model, SideBySide)
-    for number, graph in enumerate(model.graphs):
-        stored = state.get(f"{prefix}graphs.{number}.nodes")
-        if stored is not None and not len(stored):
-            _empty(graph)

@@ -186,8 +186,8 @@ class SumSource:
         return self._sum([part.of_history(history, columns) for part in self.parts])
 
     def of_updated(self, row: int, history: np.ndarray, columns: np.ndarray | None) -> np.ndarray:
-        """Return the scores of a known user with new items."""
-        return self._sum([part.of_updated(row, history, columns) for part in self.parts])
+        """Return the scores of a known user with new items: those of the history, as the run does."""
+        return self.of_history(history, columns)
 
     def similar(self, column: int) -> np.ndarray | None:
         """Return None: parts say how near items are on scales of their own."""
