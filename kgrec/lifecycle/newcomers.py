@@ -18,11 +18,11 @@ from kgrec.errors import CapabilityError, ConfigError, DataError
 from kgrec.evaluation.significance import paired
 from kgrec.models.base import DotProduct, Scorer, reads_history
 from kgrec.models.fallback import Served, served
-from kgrec.ops.placing import held_back, place_items
+from kgrec.ops.placing import held_back, place_items, usual_share
 from kgrec.ops.ranking import topk_scores
 from kgrec.random import numpy_generator
 from kgrec.runs.fit import fit_chosen
-from kgrec.runs.newcomers import QUOTA, nearest_items
+from kgrec.runs.newcomers import nearest_items
 from kgrec.runs.run import Run
 
 EVENTS = (1, 5, 20, None)
@@ -376,7 +376,8 @@ def _placed(
     some = warm[:: -(-len(warm) // _PEOPLE) or 1]
     used = concatenate([data.train, data.valid]).csr(data.num_users, data.num_items)[some] > 0
     had = used[:, np.concatenate([np.flatnonzero(known), rows])].toarray()
-    quota = QUOTA * len(rows) / data.num_items
+    counts = np.bincount(data.train.item, minlength=data.num_items)
+    quota = usual_share(counts[known], len(rows))
     vectors, _ = held_back(vectors, items[known], people[some], quota, had)
     made = items.copy()
     made[rows] = vectors

@@ -10,6 +10,7 @@ from kgrec.ops.folding import average_user, unit
 
 NEAREST = 5
 PULL = 2.0
+ESTABLISHED = 20
 _LENGTH = 20  # of the lists whose places are counted
 _STEPS = 40
 _FARTHEST = 2.0**20
@@ -68,6 +69,21 @@ def place_items(
         for own, people in zip(near, clicked, strict=True)
     ]
     return np.array(rows, dtype=items.dtype).reshape(len(rows), items.shape[1])
+
+
+def usual_share(counts: np.ndarray, new: int) -> float:
+    """Return the share of places that so many items have where they are as usual as those with
+    ``ESTABLISHED`` interactions or more; as all, where fewer than ``new`` are.
+
+    >>> usual_share(np.array([50, 30, 20, 3]), 1)
+    0.25
+
+    Args:
+        counts: Interactions of each known item.
+        new: How many items are new.
+    """
+    established = int((counts >= ESTABLISHED).sum())
+    return new / (new + (established if established >= new else len(counts)))
 
 
 def share_of_places(old: np.ndarray, new: np.ndarray) -> float:

@@ -23,10 +23,8 @@ from kgrec.models.blend import Blend
 from kgrec.models.factorization.placed import Placed, PlacedConfig
 from kgrec.models.folding import Folded, by_formula
 from kgrec.ops.folding import MeanFold
-from kgrec.ops.placing import NEAREST, held_back, place_items
+from kgrec.ops.placing import NEAREST, held_back, place_items, usual_share
 
-QUOTA = 2.0
-"""Most places of lists that new items take by default, in multiples of their share of the catalog."""
 _SAMPLED = 1_000
 _WORDS = 2_000
 _ROWS = 1_024
@@ -141,7 +139,7 @@ def join(
         items: Ids of new items beside those of the log.
         facts: Facts about new items.
         texts: Text of each of ``items``.
-        quota: Most places of lists that the new items may take, a share; None takes ``QUOTA``.
+        quota: Most places of lists that the new items may take, a share; None takes ``usual_share``.
 
     Raises:
         ConfigError: If the quota is none.
@@ -166,8 +164,10 @@ def join(
         clicked = first_users(grown, rows, known.users)
         _refuse_unknown(grown, rows, near, clicked)
         placed = place_items(vectors, people, near, clicked)
-        most = QUOTA * found.items / grown.num_items if quota is None else quota
-        placed, share = _held(placed, vectors, people, grown, known.items, known.users, most)
+        if quota is None:
+            counts = np.bincount(data.train.item, minlength=data.num_items)
+            quota = usual_share(counts[known.items], found.items)
+        placed, share = _held(placed, vectors, people, grown, known.items, known.users, quota)
         vectors = np.concatenate([vectors, placed])
 
     people = _with_people(trained, grown, found, vectors, known.items, people)

@@ -907,8 +907,8 @@ class Run:
             interactions: Who used them first: items by user id, or a table. Users that are not
                 known are folded in.
             texts: Text by item id, where the dataset has texts.
-            quota: Most places of lists that they may take, a share; None takes twice their share
-                of the catalog.
+            quota: Most places of lists that they may take, a share; None takes what as many items
+                with 20 interactions or more have on average.
 
         Raises:
             CapabilityError: If the model's items are not vectors that can be placed.

@@ -78,7 +78,7 @@ def test_the_report_says_what_folding_in_costs(world, run, tmp_path, capsys):
 def test_what_cannot_be_measured_is_refused(world):
     itemknn = kgrec.fit("itemknn", world)
     assert evaluate_newcomers(itemknn, sample=2).placed is None
-    with pytest.raises(CapabilityError, match="folds nobody in"):
+    with pytest.raises(CapabilityError, match="folds no one in"):
         evaluate_newcomers(kgrec.fit("popularity", world))
     with pytest.raises(ConfigError, match="sample=0"):
         evaluate_newcomers(itemknn, sample=0)
