@@ -14,6 +14,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from kgrec.data.records.report import BuildReport, Dropped
 from kgrec.data.records.wording import Phrase
+from kgrec.evaluation.prices import Price
 from kgrec.explanation.core.records import FactRef, Node
 from kgrec.models.fallback import FallbackChoice
 from kgrec.training.config import TrainConfig
@@ -123,6 +124,7 @@ class Evaluation(Struct):
     cold_items: Count | UnsetType = UNSET
     masked: Count | UnsetType = UNSET
     beyond: Metrics | UnsetType = UNSET
+    prices: list[Price] | UnsetType = UNSET
 
 
 class Recommendation(Struct):

@@ -42,6 +42,7 @@ def test_folders(valid, dataset, trained):
     ("schema", "command"),
     [
         ("evaluate", ["evaluate", "--json"]),
+        ("evaluate", ["evaluate", "--json", "--diversity", "0.5", "--popularity", "0.1"]),
         ("evaluate", ["evaluate", "--json", "--protocol", "ctr"]),
         ("recommend", ["recommend", "--user", "u1", "--format", "json"]),
         ("recommend", ["recommend", "--history", "f1,f2", "--format", "json"]),

@@ -499,7 +499,8 @@ def test_reasons_of_a_run_that_was_replaced_are_none_of_the_tables(runs, tmp_pat
     lazy = LazyRun(place)
     reasons = RunReasons(lazy, open_tables(runs[0][1]))
     item = runs[0][0].recommend("u1", k=1)["item"][0]
-    assert json.loads(asyncio.run(reasons.explain("u1", [], item, 3)))["item"]["key"] == item
+    found = asyncio.run(reasons.explain("u1", [], item, 3)).decode()
+    assert kgrec.Explanation.from_json(found).item == item
     shutil.rmtree(place)
     shutil.copytree(runs[1][0].path, place)
     with pytest.raises(ProblemError, match="not the one that is served"):
