@@ -9,7 +9,7 @@ optional part of the scorer (``DotProduct.fold``). No capability is found by the
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -21,6 +21,7 @@ from kgrec.data.records.known import Known, with_interactions
 from kgrec.errors import ModelError
 from kgrec.graph.paths import ReasonedPath
 from kgrec.ops.folding import Fold
+from kgrec.scale.columns import WHOLE, Whole
 
 B = TypeVar("B")
 
@@ -105,6 +106,21 @@ class Batches(Protocol):
 
 
 @dataclass(frozen=True)
+class Split:
+    """What of a model can lie apart by columns, and what its propagation costs.
+
+    Attributes:
+        tables: Parameters with a row for each node, of which every process has some columns.
+        edges: Directed edges that a layer passes over.
+        layers: Layers of a pass.
+    """
+
+    tables: tuple[nn.Parameter, ...]
+    edges: int = 0
+    layers: int = 0
+
+
+@dataclass(frozen=True)
 class Plan:
     """The training section of a paper, as a value.
 
@@ -122,6 +138,10 @@ class Plan:
             optimizer of its own.
         optimizer: Makes the optimizer of parameters and a learning rate, where it must be another
             than the settings can name; None takes theirs.
+        parallel: How the model can be trained by several processes: "columns" has everyone hold
+            some columns of the tables of ``split``, and the loss go through ``Recommender.shard``;
+            "none" cannot.
+        split: What lies apart, where ``parallel`` is "columns".
     """
 
     objectives: tuple[Objective[Any], ...] = ()
@@ -132,6 +152,8 @@ class Plan:
     fit: Callable[[], None] | None = None
     warm_up: tuple[Objective[Any], int] | None = None
     optimizer: Callable[[list[nn.Parameter], float], torch.optim.Optimizer] | None = None
+    parallel: Literal["columns", "none"] = "none"
+    split: Split | None = None
 
 
 @dataclass(frozen=True)
@@ -229,6 +251,9 @@ class Recommender(nn.Module, ABC):
             )
 
         super().__setattr__(name, value)
+
+    shard: Whole = WHOLE
+    """Which columns of its tables are in this process, and how it hears of the others."""
 
     @classmethod
     @abstractmethod

@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from kgrec._version import __version__
 from kgrec.data.derive.merge_parts import merge_parts
 from kgrec.data.formats.load import load
 from kgrec.data.io.writing import (
@@ -24,6 +25,7 @@ from kgrec.data.io.writing import (
     take_place,
 )
 from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.fingerprint import fingerprint
 from kgrec.data.records.interactions import Interactions
 from kgrec.data.records.known import with_interactions
 from kgrec.data.records.needs import check_needs
@@ -69,9 +71,12 @@ from kgrec.runs.run import (
     stored_settings,
 )
 from kgrec.runs.settings import Chosen, choose, setting
+from kgrec.scale.world import World
 from kgrec.training.checkpoint import read_state, read_tensors, write_state
 from kgrec.training.config import PUBLISHED, TEST_SELECTED, TrainConfig
 from kgrec.training.loop import TrainState, snapshot, train
+from kgrec.training.parallel.columns import Apart, check_parallel
+from kgrec.training.parallel.decision import declined
 from kgrec.training.samplers import weights_in
 from kgrec.training.stopping import Stopping
 
@@ -91,6 +96,7 @@ def fit(
     fallback: str | None = None,
     half_life: float | int | None = None,
     on_epoch: Callable[[TrainState], None] | None = None,
+    world: World | None = None,
     **settings: Any,
 ) -> Run:
     """Train a model and return the run.
@@ -122,6 +128,8 @@ def fit(
         half_life: Days after which an interaction counts half for the fallback; 0 counts all alike,
             None leaves it to "auto".
         on_epoch: Called with the state after each epoch; what it raises ends the training.
+        world: The processes that train together, each of which calls this alike (``World.here()``
+            under ``torchrun``); the first one writes ``out``. None is this one alone.
         **settings: Model configuration and training settings by name; text is converted.
 
     Raises:
@@ -131,23 +139,17 @@ def fit(
         CheckpointError: If ``out`` holds something else, or was started with another setting; if
             another process trains there.
         DivergedError: If a loss is not a finite number.
+        WorldError: If another process has other data, settings or version, or is gone.
     """
     if isinstance(model, str) and ":" in model:
         model = import_class(model)
 
-    if (
-        resume
-        and out is not None
-        and (
-            run := _gone_on(
-                Path(out),
-                _Named(model, data, preset, seed, refit, fallback, half_life, settings),
-                device,
-                on_epoch,
-            )
-        )
-    ):
-        return run
+    world = world or World()
+    if resume and out is not None:
+        named = _Named(model, data, preset, seed, refit, fallback, half_life, settings)
+        go_on = _gone_on if world.first else _followed
+        if run := go_on(Path(out), named, device, on_epoch, world):
+            return run
 
     if model is None or data is None:
         if resume:
@@ -188,6 +190,7 @@ def fit(
         "refit": refit,
         "fallback": choice,
         "on_epoch": on_epoch,
+        "world": world,
     }
 
     return fit_chosen(measured_by(chosen, whole), whole, out=out, **arguments)
@@ -203,6 +206,7 @@ def fit_chosen(
     refit: bool = False,
     fallback: FallbackChoice | None = None,
     on_epoch: Callable[[TrainState], None] | None = None,
+    world: World | None = None,
 ) -> Run:
     """Train as ``fit`` does, with settings already chosen, and also on a dataset without what the
     catalog says the model needs.
@@ -217,8 +221,9 @@ def fit_chosen(
 
     part = _training_part(data, chosen)
     choice = fallback or FallbackChoice("off")
-    job = _Job(chosen, part, _device(device), seed, refit, path, choice, on_epoch)
-    return job.run()
+    world = world or World()
+    place = world.device(_device(device))
+    return _Job(chosen, part, place, seed, refit, path, choice, on_epoch, world).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,16 +314,22 @@ def _differs(path: Path, key: str, found: Any, wanted: Any) -> CheckpointError:
 
 
 def _gone_on(
-    out: Path, named: _Named, device: str, on_epoch: Callable[[TrainState], None] | None
+    out: Path,
+    named: _Named,
+    device: str,
+    on_epoch: Callable[[TrainState], None] | None,
+    world: World,
 ) -> Run | None:
     """Continue the training in a folder, or beside it; None if there is none."""
     if not out.parent.is_dir():
+        world.hear(_NOTHING)
         return None
 
     with locked(out):
         put_back(out)
         beside_out = _training_beside(out)
         if beside_out is None and not (out / CONFIG).is_file():
+            world.hear(_NOTHING)
             return None
 
         if beside_out is not None and not out.exists():  # killed before its first rename
@@ -345,6 +356,7 @@ def _gone_on(
         if record["status"] == DONE and not _wants_more(record, stored, chosen):
             logger.info("%s: already finished, nothing to resume.", out)
             clear(out, record)
+            world.hear(_FINISHED)
 
             if (
                 missing := {"model", "epochs", "best_epoch", "seconds", "valid", "test"}
@@ -360,7 +372,15 @@ def _gone_on(
         part = _training_part(data, chosen)
         fallback = fallback_of(record, folder)
         job = _Job(
-            chosen, part, _device(device), record["seed"], record["refit"], out, fallback, on_epoch
+            chosen,
+            part,
+            world.device(_device(device)),
+            record["seed"],
+            record["refit"],
+            out,
+            fallback,
+            on_epoch,
+            world,
         )
 
         if record["status"] == DONE:
@@ -368,7 +388,45 @@ def _gone_on(
         else:
             job.folder = folder
 
-        return job.resumed(record)
+        world.hear(str(job.folder))
+        return job.resumed(record, job.folder)
+
+
+_NOTHING, _FINISHED = "", "finished"
+
+
+def _followed(
+    out: Path,
+    named: _Named,
+    device: str,
+    on_epoch: Callable[[TrainState], None] | None,
+    world: World,
+) -> Run | None:
+    """Continue the training that the first process continues, without writing; None if there is
+    none.
+    """
+    word = world.hear()
+    own = named.model if isinstance(named.model, type) else None
+    if word == _NOTHING:
+        return None
+    if word == _FINISHED:
+        return load_run(out, own)
+
+    folder = Path(word)
+    record = read_config(folder)
+    chosen = named.agreed(out, record, stored_settings(record, own, folder))
+    job = _Job(
+        chosen,
+        _training_part(_data_of(out, folder, record, named), chosen),
+        world.device(_device(device)),
+        record["seed"],
+        record["refit"],
+        out,
+        fallback_of(record, folder),
+        on_epoch,
+        world,
+    )
+    return job.resumed(record, folder)
 
 
 def _training_beside(out: Path) -> Path | None:
@@ -419,7 +477,7 @@ class _Job:
     """One call of ``fit``: trains, keeps the folder up to date, and sums up.
 
     ``out`` is where the run goes, ``folder`` where it is while it is trained: the same, or beside
-    it.
+    it. Of several processes only the first has a ``folder``.
     """
 
     chosen: Chosen
@@ -430,13 +488,14 @@ class _Job:
     out: Path | None
     fallback: FallbackChoice
     on_epoch: Callable[[TrainState], None] | None = None
+    world: World = field(default_factory=World)
     folder: Path | None = None
     _written: float = 0.0
 
     def run(self) -> Run:
         # a setting that cannot be measured is refused before anything is written
         self._check_metric()
-        if self.out is None:
+        if self.out is None or not self.world.first:
             return self._first_pass(None)
 
         refuse_foreign(self.out, overwrite=True)
@@ -446,15 +505,13 @@ class _Job:
                 self.folder = self._start_folder(self.out)
                 return self._first_pass(None)
 
-    def resumed(self, record: dict[str, Any]) -> Run:
-        """Go on from the checkpoint in ``folder``."""
+    def resumed(self, record: dict[str, Any], folder: Path) -> Run:
+        """Go on from the checkpoint in a folder."""
         self._check_metric()
-        assert self.out is not None
-        assert self.folder is not None
-        if not (self.folder / CHECKPOINT).exists():  # version 0.1, killed while it finished
+        if not (folder / CHECKPOINT).exists():  # version 0.1, killed while it finished
             return self._first_pass(None)
 
-        state, owner = read_state(self.folder / CHECKPOINT)
+        state, owner = read_state(folder / CHECKPOINT)
         logger.info("%s: resuming after epoch %d.", self.out, state.epoch)
         if owner.get("phase") == "refit":
             return self._second_pass(record["summary"], state)
@@ -464,7 +521,8 @@ class _Job:
         else:
             state.stopping.patience = state.stopping.patience
 
-        write_config(self.folder, self._record(record["summary"]))
+        if self.folder is not None:
+            write_config(self.folder, self._record(record["summary"]))
         return self._first_pass(state)
 
     def training_on(self, run: Path, record: dict[str, Any]) -> Path:
@@ -510,6 +568,10 @@ class _Job:
 
     def _first_pass(self, state: TrainState | None) -> Run:
         model = build_model(self.chosen, self.data, self.seed).to(self.device)
+        apart = self._apart(model)
+        if apart is None and not self.world.first and self.out is not None:
+            return self._waited(self.out)
+
         weights = weights_in(model, self.data)
         if weights is not None:
             logger.info("%s: weights of interactions are %s.", self.chosen.name, weights)
@@ -524,8 +586,10 @@ class _Job:
             state=state,
             on_epoch=self._after_epoch("fit"),
             title=self.chosen.name,
+            plan=None if apart is None else apart.plan,
+            apart=apart,
         )
-        summary = self._summary(model, done)
+        summary = self._told_summary(model, done, apart)
         if self.refit:
             return self._second_pass(summary, None)
 
@@ -550,6 +614,10 @@ class _Job:
             write_config(self.folder, self._record(summary))
             write_state(self.folder / CHECKPOINT, _untrained(model), {"phase": "refit"})
 
+        apart = self._apart(model)
+        if apart is None and not self.world.first and self.out is not None:
+            return self._waited(self.out)
+
         done = train(
             model,
             data,
@@ -559,6 +627,8 @@ class _Job:
             state=state,
             on_epoch=self._after_epoch("refit"),
             title=f"{self.chosen.name} refit",
+            plan=None if apart is None else apart.plan,
+            apart=apart,
         )
 
         return self._finish(model, data, done, summary)
@@ -576,7 +646,60 @@ class _Job:
             if self.folder != self.out:
                 take_place(self.folder, self.out)
 
+        self.world.hear(_FINISHED, patient=True)  # the others return when it is written
         return run
+
+    def _apart(self, model: Recommender) -> Apart | None:
+        """Return the model's tables taken apart, where processes train it together; None where the
+        first one trains alone.
+        """
+        if self.world.size == 1:
+            return None
+
+        config, plan = self.chosen.train, model.plan()
+        self.world.agree(
+            {
+                "version of kgrec": __version__,
+                "version of torch": torch.__version__,
+                "dataset": fingerprint(self.data),
+                "seed": self.seed,
+                "model": self.chosen.name,
+                "configuration": asdict(self.chosen.config),
+                "training settings": asdict(config),
+            }
+        )
+        if config.parallel == "none":
+            why = "parallel=none"
+        elif config.parallel == "auto":
+            why = declined(model, plan, config, len(self.data.train), self.device, self.world.size)
+        else:
+            why = ""
+
+        if why:
+            logger.info("%s: rank 0 trains alone (%s).", self.chosen.name, why)
+            return None
+
+        check_parallel(model, plan, config)
+        apart = Apart(model, plan, self.world)
+        logger.info("%s: trained by columns, %d processes.", self.chosen.name, self.world.size)
+        return apart
+
+    def _waited(self, out: Path) -> Run:
+        """Wait until the first process has trained, and open its run."""
+        self.world.hear(patient=True)
+        own = self.chosen.model if self.chosen.outside else None
+        return load_run(out, own)
+
+    def _told_summary(
+        self, model: Recommender, done: TrainState, apart: Apart | None
+    ) -> dict[str, Any]:
+        """Return the summary, which the first process measures for all."""
+        if apart is None:
+            return self._summary(model, done)
+
+        summary = self._summary(model, done) if self.world.first else None
+        told: dict[str, Any] = self.world.hear(summary, patient=True)
+        return told
 
     def _check_metric(self) -> None:
         metric = self.chosen.train.metric
@@ -781,11 +904,16 @@ class _Job:
 
     def _after_epoch(self, phase: str) -> Callable[[TrainState], None]:
         def after(state: TrainState) -> None:
-            if (
+            due = (
                 self.folder is not None
                 and time.monotonic() - self._written >= _SECONDS_BETWEEN_CHECKPOINTS
-            ):
-                write_state(self.folder / CHECKPOINT, state, {"phase": phase})
+            )
+            if state.join is not None:  # all join their columns, or none
+                due = self.world.hear(due)
+            if due:
+                whole = state.whole()
+                if self.folder is not None:
+                    write_state(self.folder / CHECKPOINT, whole, {"phase": phase})
                 self._written = time.monotonic()
             if self.on_epoch is not None:
                 self.on_epoch(state)

@@ -26,6 +26,7 @@ from kgrec.data.formats.load import load
 from kgrec.data.io.files import write_parquet
 from kgrec.data.io.writing import write_whole
 from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.fingerprint import fingerprint
 from kgrec.data.records.known import with_interactions
 from kgrec.data.records.needs import check_needs
 from kgrec.errors import CheckpointError, ConfigError, DataError
@@ -40,7 +41,7 @@ from kgrec.process import refuse_after_fork
 from kgrec.random import numpy_generator
 from kgrec.runs.fit import fit_chosen
 from kgrec.runs.settings import Chosen, choose, refuse_test_selection
-from kgrec.study.folder import fingerprint, plain, study_folder
+from kgrec.study.folder import plain, study_folder
 from kgrec.study.tune import all_settings
 
 WITH = "with the graph"

@@ -1,14 +1,11 @@
 """A study's folder: what it was started with, one process at a time, files whole or not there."""
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from kgrec.data.io.files import check_fields, check_version, read_record
 from kgrec.data.io.writing import (
@@ -21,8 +18,6 @@ from kgrec.data.io.writing import (
     sweep_inside,
     take_place,
 )
-from kgrec.data.records.dataset import Dataset
-from kgrec.data.records.parts import PARTS
 from kgrec.errors import CheckpointError, ConfigError, DataError
 
 STUDY = "study.json"
@@ -73,35 +68,6 @@ def study_folder(path: Path, kind: str, started: Mapping[str, Any]) -> Iterator[
 def plain(value: Any) -> Any:
     """Return what JSON makes of a value: lists for tuples."""
     return json.loads(json.dumps(value))
-
-
-def fingerprint(data: Dataset) -> str:
-    """Return what tells one dataset from another: its checksum, or a sum over ids, interactions and
-    triples where it was never saved.
-
-    A study goes on only from runs on the same split, so that validation and test parts count, and
-    where triples were read from does not: ``kgrec.explanation.fingerprint.graph_sum`` is the other
-    way round.
-    """
-    if data.checksum:
-        return data.checksum
-
-    digest = hashlib.sha256()
-    for keys in (data.users, data.items, data.triples.entities, data.triples.relations):
-        digest.update("\n".join(keys.series.to_list()).encode())
-
-    parts = {"train": data.train, "valid": data.valid, "test": data.test}
-    columns = [column for part in PARTS for column in (parts[part].user, parts[part].item)]
-    for array in (
-        *columns,
-        data.triples.head,
-        data.triples.relation,
-        data.triples.tail,
-        data.user_facts,
-    ):
-        digest.update(f"{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
-
-    return digest.hexdigest()
 
 
 def _going_on(path: Path, kind: str, record: dict[str, Any]) -> bool:

@@ -19,6 +19,7 @@ from kgrec.data.derive.variants import without_test
 from kgrec.data.formats.load import load
 from kgrec.data.io.writing import discard, write_whole
 from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.fingerprint import fingerprint
 from kgrec.data.records.needs import check_needs
 from kgrec.errors import CheckpointError, ConfigError, DataError, DivergedError, TrainingError
 from kgrec.log import logger
@@ -30,7 +31,7 @@ from kgrec.runs.fit import fit, measured_by
 from kgrec.runs.folder import CONFIG, read_config
 from kgrec.runs.run import Run
 from kgrec.runs.settings import ALIASES, Chosen, choose, refuse_test_selection
-from kgrec.study.folder import fingerprint, plain, study_folder
+from kgrec.study.folder import plain, study_folder
 from kgrec.training.loop import TrainState
 
 if TYPE_CHECKING:

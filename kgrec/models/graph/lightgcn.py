@@ -127,6 +127,8 @@ class LightGCN(RankedLight):
     Source: He et al., LightGCN, SIGIR 2020. https://arxiv.org/abs/2002.02126
     """
 
+    splits = True
+
     @classmethod
     def from_dataset(
         cls, data: Dataset, config: LightGCNConfig, generator: torch.Generator
@@ -155,7 +157,7 @@ class LightGCN(RankedLight):
         objective = ranking_objective(
             self.config.loss, self.pairwise_loss, self.softmax_loss, capturable=same
         )
-        return Plan((objective,), begin_epoch=self._reseed)
+        return Plan((objective,), begin_epoch=self._reseed, **self.split())
 
     def _reseed(self, epoch: int, seed: int) -> None:
         self.propagate.edge_dropout.reseed(derive(seed, "dropped edges", epoch))
