@@ -76,6 +76,7 @@ def ablate(
     chosen = settings(set_ or [], config)
     other = settings([], without_config)
     from kgrec.models.catalog import find
+    from kgrec.scale.world import World
     from kgrec.study import ablate as study
 
     if out is not None:
@@ -96,11 +97,15 @@ def ablate(
             metric=metric,
             on=on,
             device=device,
+            world=(world := World.here()),
         )
     except KeyboardInterrupt as stop:
         if (folder / "study.json").is_file():
             stop.add_note("The finished runs are kept: the same command continues from them.")
         raise
+
+    if not world.first:
+        return
 
     _draw(found, folder)
     if json:

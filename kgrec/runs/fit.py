@@ -490,11 +490,13 @@ class _Job:
     on_epoch: Callable[[TrainState], None] | None = None
     world: World = field(default_factory=World)
     folder: Path | None = None
+    _together: bool = False
     _written: float = 0.0
 
     def run(self) -> Run:
         # a setting that cannot be measured is refused before anything is written
         self._check_metric()
+        self._decide()
         if self.out is None or not self.world.first:
             return self._first_pass(None)
 
@@ -508,6 +510,7 @@ class _Job:
     def resumed(self, record: dict[str, Any], folder: Path) -> Run:
         """Go on from the checkpoint in a folder."""
         self._check_metric()
+        self._decide()
         if not (folder / CHECKPOINT).exists():  # version 0.1, killed while it finished
             return self._first_pass(None)
 
@@ -649,14 +652,14 @@ class _Job:
         self.world.hear(_FINISHED, patient=True)  # the others return when it is written
         return run
 
-    def _apart(self, model: Recommender) -> Apart | None:
-        """Return the model's tables taken apart, where processes train it together; None where the
-        first one trains alone.
+    def _decide(self) -> None:
+        """Find out whether processes train together, or the first one alone, before anything is
+        written.
         """
         if self.world.size == 1:
-            return None
+            return
 
-        config, plan = self.chosen.train, model.plan()
+        config = self.chosen.train
         self.world.agree(
             {
                 "version of kgrec": __version__,
@@ -668,6 +671,8 @@ class _Job:
                 "training settings": asdict(config),
             }
         )
+        model = build_model(self.chosen, self.data, self.seed)
+        plan = model.plan()
         if config.parallel == "none":
             why = "parallel=none"
         elif config.parallel == "auto":
@@ -677,12 +682,16 @@ class _Job:
 
         if why:
             logger.info("%s: rank 0 trains alone (%s).", self.chosen.name, why)
-            return None
+            return
 
         check_parallel(model, plan, config)
-        apart = Apart(model, plan, self.world)
+        Apart(model, plan, self.world)
         logger.info("%s: trained by columns, %d processes.", self.chosen.name, self.world.size)
-        return apart
+        self._together = True
+
+    def _apart(self, model: Recommender) -> Apart | None:
+        """Return the model's tables taken apart, where processes train it together."""
+        return Apart(model, model.plan(), self.world) if self._together else None
 
     def _waited(self, out: Path) -> Run:
         """Wait until the first process has trained, and open its run."""

@@ -19,26 +19,41 @@ from kgrec.data.io.writing import (
     take_place,
 )
 from kgrec.errors import CheckpointError, ConfigError, DataError
+from kgrec.scale.world import World
 
 STUDY = "study.json"
 VERSION = 1
 
 
 @contextmanager
-def study_folder(path: Path, kind: str, started: Mapping[str, Any]) -> Iterator[Path]:
+def study_folder(
+    path: Path, kind: str, started: Mapping[str, Any], world: World | None = None
+) -> Iterator[Path]:
     """Give the folder of a study, new or one to continue, and keep other processes out of it.
 
-    A new folder is removed again if bad input turns up before the first result.
+    A new folder is removed again if bad input turns up before the first result. Of a world of
+    several processes the first one opens the folder, the others enter when it is there, and it is
+    let go when all have left it.
 
     Args:
         path: The folder.
         kind: "tune" or "ablate".
         started: What may not change from one session to the next, JSON-ready.
+        world: The processes that work on it together; None is this one alone.
 
     Raises:
         CheckpointError: If the folder holds something else, a study started otherwise, or one that
             another process works on.
+        WorldError: If another process of the world has been started otherwise.
     """
+    world = world or World()
+    world.agree({kind: plain(started)})
+    if not world.first:
+        world.hear()
+        yield path
+        world.gather(None, patient=True)
+        return
+
     record = {"format": f"kgrec-{kind}", "version": VERSION, **plain(started)}
     if path.is_symlink() or (path.exists() and not path.is_dir()):
         raise CheckpointError(f"{path}: exists and is not a folder. Choose another place.")
@@ -57,8 +72,10 @@ def study_folder(path: Path, kind: str, started: Mapping[str, Any]) -> Iterator[
                     take_place(folder, path)
 
             sweep_inside(path)
+            world.hear()
             try:
                 yield path
+                world.gather(None, patient=True)
             except (ConfigError, DataError):
                 if fresh:
                     discard(path)

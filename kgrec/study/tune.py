@@ -31,6 +31,7 @@ from kgrec.runs.fit import fit, measured_by
 from kgrec.runs.folder import CONFIG, read_config
 from kgrec.runs.run import Run
 from kgrec.runs.settings import ALIASES, Chosen, choose, refuse_test_selection
+from kgrec.scale.world import World
 from kgrec.study.folder import plain, study_folder
 from kgrec.training.loop import TrainState
 
@@ -42,6 +43,7 @@ _BEST = "best.toml"
 _TABLE = "trials.csv"
 _RUN = "run"
 _RANDOM_TRIALS = 4
+_SECONDS_FOR_A_WRITER = 60.0  # of several processes one writes to the database at a time
 _EPOCHS_BEFORE_PRUNING = 10
 _DIGITS = 3
 
@@ -156,6 +158,7 @@ def tune(
     space: Space | None = None,
     settings: Mapping[str, Any] | None = None,
     final: bool = True,
+    world: World | None = None,
 ) -> Tuning:
     """Search a model's settings by their validation value, and train the best configuration once
     more into ``out/run``.
@@ -179,6 +182,11 @@ def tune(
         space: What to search; None takes the model's own ``SPACE``.
         settings: Settings that are fixed, not searched, by name.
         final: Whether to train the best configuration into ``out/run`` and open the test part.
+        world: The processes that search together, each of which calls this alike
+            (``World.here()`` under ``torchrun``): they try configurations side by side, and
+            ``minutes`` are those of each. Which trials a draw knows then depends on which came to
+            an end before. The first process alone trains the best configuration. None is this one
+            alone.
 
     Raises:
         ConfigError: If optuna is missing, the model declares nothing to search, or a setting or
@@ -192,6 +200,7 @@ def tune(
     """
     refuse_after_fork("Tuning")
     _require_optuna()
+    world = world or World()
     fixed = dict(settings or {})
     chosen = choose(model, "default", fixed)
     refuse_test_selection(chosen, "tune")
@@ -223,8 +232,9 @@ def tune(
         "space": _written(searched),
         "fixed": plain(fixed),
     }
-    with study_folder(Path(out), "tune", started) as folder:
-        search = _Search(model, chosen, without_test(whole), searched, fixed, seed, device, folder)
+    with study_folder(Path(out), "tune", started, world) as folder:
+        part = without_test(whole)
+        search = _Search(model, chosen, part, searched, fixed, seed, device, folder, world)
         tried = search.run(trials, minutes * 60)
         best = _best(tried, chosen.train.sign)
         if best is None:
@@ -233,7 +243,7 @@ def tune(
                 f"{folder / _TABLE}."
             )
 
-        if final:
+        if final and world.first:
             run = _open_test(search, best, whole)
         else:
             run = None
@@ -293,7 +303,9 @@ class _Search:
     seed: int
     device: str
     folder: Path
+    world: World
     defaults: dict[str, Any] = field(init=False)
+    _told: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         everything = all_settings(self.chosen)
@@ -305,6 +317,8 @@ class _Search:
 
     def run(self, trials: int, seconds: float) -> tuple[Trial, ...]:
         """Try configurations until a budget is spent, and keep the folder's tables up to date."""
+        # the first process makes the database, closes old trials, and says how many have ended
+        done = 0 if self.world.first else self.world.hear(patient=True)
         with _storage(self.folder / _STORAGE) as storage:
             optuna = _optuna()
             study = optuna.create_study(
@@ -314,24 +328,67 @@ class _Search:
                 pruner=optuna.pruners.MedianPruner(_RANDOM_TRIALS, _EPOCHS_BEFORE_PRUNING),
                 load_if_exists=True,
             )
+            if not self.world.first:
+                self._share(study, done, None, trials, seconds)
+                return _counted(study)
+
             _close_interrupted(study)
             found = _counted(study)
-            while (
-                len(found) < trials
-                and (left := seconds - sum(trial.seconds for trial in found)) > 0
-            ):
-                self._one(study, len(found), time.monotonic() + left)
+            self._told = len(found)
+            if self.world.size > 1:
+                asked = None
+                if len(found) < trials:  # the default preset is asked for before others draw
+                    asked = self._asked(study, len(found) + self.world.claim("trial"))
+                self.world.hear(len(found))
+                self._share(study, len(found), asked, trials, seconds)
+                return _counted(study)
+
+            while len(found) < trials and (left := self._left(found, seconds)) > 0:
+                asked = self._asked(study, len(found))
+                self._one(study, *asked, time.monotonic() + left)
                 found = _counted(study)
                 self._report(found, trials)
 
             return found
 
-    def _one(self, study: "optuna.Study", number: int, deadline: float) -> None:
-        """Train and evaluate one configuration; what is drawn depends on the seed and the trials
-        before, not on when it is.
+    def _left(self, found: tuple[Trial, ...], seconds: float) -> float:
+        """Return the seconds left for each process."""
+        return seconds - sum(trial.seconds for trial in found) / self.world.size
+
+    def _share(
+        self,
+        study: "optuna.Study",
+        done: int,
+        asked: "tuple[optuna.Trial, int, dict[str, Any]] | None",
+        trials: int,
+        seconds: float,
+    ) -> None:
+        """Try what no other process has taken, ``asked`` first, until nothing is left; then wait
+        for the others.
+        """
+        while (left := self._left(_counted(study), seconds)) > 0:
+            if asked is None:
+                number = done + self.world.claim("trial")
+                if number >= trials:
+                    break
+                asked = self._asked(study, number)
+
+            self._one(study, *asked, time.monotonic() + left)
+            asked = None
+            if self.world.first:
+                self._report(_counted(study), trials)
+
+        self.world.gather(None, patient=True)
+        if self.world.first and (found := _counted(study)):
+            self._report(found, trials)
+
+    def _asked(
+        self, study: "optuna.Study", number: int
+    ) -> "tuple[optuna.Trial, int, dict[str, Any]]":
+        """Return a trial, its number from 0, and its settings; what is drawn depends on the seed
+        and the trials before, not on when it is.
         """
         optuna = _optuna()
-        began = time.monotonic()
         study.sampler = optuna.samplers.TPESampler(
             n_startup_trials=_RANDOM_TRIALS,
             multivariate=True,
@@ -353,6 +410,19 @@ class _Search:
             values = self._decoded(trial.params)
 
         trial.set_user_attr("settings", plain(values))
+        return trial, number, values
+
+    def _one(
+        self,
+        study: "optuna.Study",
+        trial: "optuna.Trial",
+        number: int,
+        values: dict[str, Any],
+        deadline: float,
+    ) -> None:
+        """Train and evaluate one configuration."""
+        optuna = _optuna()
+        began = time.monotonic()
         sign = self.chosen.train.sign
         watch = _Watch(trial, self.metric, deadline, sign)
         state = optuna.trial.TrialState.COMPLETE
@@ -414,30 +484,12 @@ class _Search:
         return values
 
     def _report(self, found: tuple[Trial, ...], trials: int) -> None:
-        """Log the newest trial, and write the table and the best configuration so far."""
-        last = found[-1]
-        if last.value is None:
-            value = "-"
-        else:
-            value = f"{last.value:.4f}"
-
-        settings_text = ", ".join(
-            f"{name}={to_toml(value)}" for name, value in last.settings.items()
-        )
+        """Log the new trials, and write the table and the best configuration so far."""
         best = _best(found, self.chosen.train.sign)
-        logger.info(
-            "trial %d of %d %s: %s %s (best %s), %d epochs, %.0f s; %s%s",
-            last.number,
-            trials,
-            last.state,
-            self.metric,
-            value,
-            "-" if best is None else f"{best.value:.4f}",
-            last.epochs,
-            last.seconds,
-            settings_text,
-            f" ({last.note})" if last.note else "",
-        )
+        for trial in found[self._told :]:
+            self._tell(trial, trials, best)
+
+        self._told = len(found)
         write_whole(self.folder / _TABLE, lambda file: _frame(found, self.metric).write_csv(file))
 
         if best is not None:
@@ -445,6 +497,29 @@ class _Search:
                 f"{name} = {to_toml(value)}\n" for name, value in self.settings_of(best).items()
             )
             write_whole(self.folder / _BEST, lambda file: file.write_text(lines, encoding="utf-8"))
+
+    def _tell(self, trial: Trial, trials: int, best: Trial | None) -> None:
+        if trial.value is None:
+            value = "-"
+        else:
+            value = f"{trial.value:.4f}"
+
+        settings_text = ", ".join(
+            f"{name}={to_toml(value)}" for name, value in trial.settings.items()
+        )
+        logger.info(
+            "trial %d of %d %s: %s %s (best %s), %d epochs, %.0f s; %s%s",
+            trial.number,
+            trials,
+            trial.state,
+            self.metric,
+            value,
+            "-" if best is None else f"{best.value:.4f}",
+            trial.epochs,
+            trial.seconds,
+            settings_text,
+            f" ({trial.note})" if trial.note else "",
+        )
 
     def settings_of(self, trial: Trial) -> dict[str, Any]:
         """Return every setting of a trial, those of the default preset included, so that they stand
@@ -481,7 +556,10 @@ def _storage(path: Path) -> Iterator[Any]:
 
     storage = None
     try:
-        storage = _optuna().storages.RDBStorage(f"sqlite:///{path.resolve()}")
+        storage = _optuna().storages.RDBStorage(
+            f"sqlite:///{path.resolve()}",
+            engine_kwargs={"connect_args": {"timeout": _SECONDS_FOR_A_WRITER}},
+        )
         yield storage
     except (SQLAlchemyError, StorageInternalError) as error:
         why = str(getattr(error, "orig", None) or error.__cause__ or error).split("\n")[0][:120]

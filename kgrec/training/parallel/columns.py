@@ -12,8 +12,8 @@ from kgrec.models.base import Plan, Recommender
 from kgrec.ops.optimizer import Optimizer
 from kgrec.scale.columns import WHOLE, Columns
 from kgrec.scale.world import World
-from kgrec.training.config import TrainConfig
 from kgrec.training.checkpoint import TrainState
+from kgrec.training.config import TrainConfig
 
 
 class Apart:
