@@ -153,4 +153,4 @@ def _across(
     show_table(columns, rows, right=columns[:-1])
     use = f"{found.parallel}, {found.best}" if found.best > 1 else f"use {found.best or 'none'}"
     print(f"On {clean(found.hardware)}: {use}. {clean(found.reason)}.")
-    print("Bytes are exact; seconds are estimates by formula (docs/many-machines.md).")
+    print("Estimates by formula; docs/many-machines.md says what of it was measured.")
