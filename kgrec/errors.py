@@ -17,6 +17,7 @@
     ├── TrainingError (RuntimeError)
     │   └── DivergedError               a loss that is not a number
     ├── ForkError (RuntimeError)        work that would hang in a forked process
+    ├── WorldError (RuntimeError)       processes of one command that differ, or lost one another
     └── ExplanationError (ValueError)   an explanation that cannot be given
         └── CapabilityError             a model that cannot do what was asked
 
@@ -86,6 +87,10 @@ class ModelError(KgrecError, TypeError):
 
 class ForkError(KgrecError, RuntimeError):
     """Work would wait for ever in this forked process, for threads that were not copied."""
+
+
+class WorldError(KgrecError, RuntimeError):
+    """Processes of one command hold different data, or one is gone; the message names the rank."""
 
 
 class TrainingError(KgrecError, RuntimeError):

@@ -155,7 +155,7 @@ def show(verbosity: int = 1) -> None:
     """Send log lines to standard error and allow progress; called by the command line only.
 
     Args:
-        verbosity: 0 for warnings alone, 1 for progress and a line per file, 2 for everything.
+        verbosity: -1 for errors alone, 0 for warnings too, 1 for progress and a line per file, 2 for everything.
     """
     _State.shown = verbosity >= 1
     _State.form = "text"
@@ -166,7 +166,8 @@ def show(verbosity: int = 1) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger.addHandler(handler)
-    logger.setLevel({0: logging.WARNING, 1: logging.INFO}.get(verbosity, logging.DEBUG))
+    levels = {-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO}
+    logger.setLevel(levels.get(verbosity, logging.DEBUG))
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import codecs
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from typing import Annotated
 
 import typer
@@ -51,8 +52,9 @@ from kgrec.cli import (
     update,
 )
 from kgrec.cli.output import let_go, open_streams
-from kgrec.errors import KgrecError
+from kgrec.errors import ConfigError, KgrecError
 from kgrec.escaping import clean
+from kgrec.scale.world import World
 
 app = typer.Typer(
     name="kgrec",
@@ -86,8 +88,9 @@ def _options(
         bool,
         typer.Option("--quiet", "-q", help="Only results and warnings: no progress, no log lines."),
     ] = False,
+    follow: Annotated[bool, typer.Option("--follow", hidden=True)] = False,
 ) -> None:
-    log.show(0 if quiet else 1)
+    log.show(-1 if follow else int(not quiet))
 
 
 _COMMANDS: dict[str, Callable[..., None]] = {
@@ -131,6 +134,33 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; errors that are not kgrec's, the caller's or
     the machine's pass through.
     """
+    try:
+        world = World.here()
+        _check_together(world, arguments)
+        if world.first:
+            return _run(arguments)
+
+        with open(os.devnull, "w", encoding="utf-8") as nothing, redirect_stdout(nothing):
+            return _run(["--follow", *arguments])
+    except KgrecError as error:
+        return _fail(str(error), 2)
+
+
+_TOGETHER = ("train", "tune", "ablate", "recommend")
+"""Commands that processes started by torchrun share."""
+
+
+def _check_together(world: World, arguments: Sequence[str]) -> None:
+    """Refuse a command that every process would do again."""
+    named = next((word for word in arguments if word in _COMMANDS or word in _GROUPS), None)
+    if world.size > 1 and named is not None and named not in _TOGETHER:
+        raise ConfigError(
+            f"kgrec {named} is the work of one process. Start it without torchrun, which is for "
+            f"{', '.join(_TOGETHER)}."
+        )
+
+
+def _run(arguments: Sequence[str]) -> int:
     command = typer.main.get_command(app)
     try:
         with command.make_context("kgrec", list(arguments) or ["--help"]) as context:
@@ -227,6 +257,11 @@ def _out_of_memory(error: Exception) -> bool:
 
 
 def _fail(message: str, code: int) -> int:
+    """Say in one line what went wrong, with the rank where there are several."""
+    rank = os.environ.get("RANK", "0") if os.environ.get("WORLD_SIZE", "1") != "1" else ""
+    if rank and not message.startswith("rank "):
+        message = f"rank {rank[:9]}: {message}"
+
     try:
         print(f"kgrec: {clean(message)}", file=sys.stderr, flush=True)
     except OSError:

@@ -96,12 +96,15 @@ def ablate(
     chosen = settings(set_ or [], config)
     other = settings([], without_config)
     from kgrec.models.catalog import find
+    from kgrec.scale.world import World
     from kgrec.study import ablate as study
 
     name = find(model).name
     if curves is not None:
         if without_config is not None or on != "test":
             raise ConfigError("--without-config and --on are not of --curves. Leave them out.")
+        if World.here().size > 1:
+            raise ConfigError("--curves trains in one process. Start it without torchrun.")
 
         _curves(
             dataset,
@@ -135,11 +138,15 @@ def ablate(
             metric=metric,
             on=on,
             device=device,
+            world=(world := World.here()),
         )
     except KeyboardInterrupt as stop:
         if (folder / "study.json").is_file():
             stop.add_note("The finished runs are kept: the same command continues from them.")
         raise
+
+    if not world.first:
+        return
 
     _draw(found, folder)
     if json:

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from kgrec.cli.options import JsonOption, OptionalModelOption
-from kgrec.cli.output import show_json
+from kgrec.cli.options import JsonOption, OptionalModelOption, SetOption, settings, values
+from kgrec.cli.output import show_json, show_table
 from kgrec.errors import ConfigError
 from kgrec.escaping import clean
 
@@ -21,12 +21,37 @@ def doctor(
         ),
     ] = None,
     model: OptionalModelOption = None,
+    world: Annotated[
+        str | None,
+        typer.Option(
+            metavar="1,2,4",
+            help="Numbers of processes to compare: memory and seconds of each, and how many it is "
+            "worth. DATASET may then be a description, FILE.toml.",
+            show_default=False,
+        ),
+    ] = None,
+    hardware: Annotated[
+        str | None,
+        typer.Option(
+            metavar="cpu|h200x8|FILE.toml",
+            help="Of --world: what they would run on; this machine if not given.",
+            show_default=False,
+        ),
+    ] = None,
+    set_: SetOption = None,
     json: JsonOption = False,
 ) -> None:
     """Show the environment; predict a training.
 
-    With a dataset and a model: an estimate of memory and time from a few timed steps.
+    With a dataset and a model: an estimate of memory and time from a few timed steps. With --world,
+    what several processes would cost, by formula, without training anything.
     """
+    if world is not None:
+        _across(dataset, model, world, hardware, set_ or [], json)
+        return
+
+    if hardware is not None or set_:
+        raise ConfigError("--hardware and --set are of --world 1,2,4: name the processes.")
     if (dataset is None) != (model is None):
         raise ConfigError("a prediction needs both: kgrec doctor DATASET --model NAME.")
 
@@ -78,3 +103,54 @@ def _served(predicted: dict[str, Any]) -> str:
     if size is None:
         return "; served with torch alone"
     return f"; tables for serving: {size / 2**20:,.0f} MiB"
+
+
+def _across(
+    dataset: str | None,
+    model: str | None,
+    world: str,
+    hardware: str | None,
+    set_: list[str],
+    json: bool,
+) -> None:
+    """Show what several processes would cost."""
+    described = dataset is not None and dataset.endswith(".toml")
+    if dataset is None or (model is None and not described):
+        raise ConfigError(
+            "--world is about a training: kgrec doctor DATASET --model NAME --world 1,2,4."
+        )
+
+    try:
+        sizes = [int(one) for one in values(world)]
+    except ValueError:
+        raise ConfigError(f"--world {world[:40]}: expected numbers of processes, 1,2,4.") from None
+
+    from kgrec.runs.scaling import advice_for, advice_of_description
+
+    if described:
+        found = advice_of_description(dataset, sizes, hardware)
+    else:
+        from kgrec.data.formats.load import load
+
+        found = advice_for(load(dataset), model or "", settings(set_, None), sizes, hardware)
+
+    if json:
+        show_json(found.to_dict())
+        return
+
+    rows = [
+        (
+            one.world,
+            f"{one.memory_bytes / 2**30:.2f}",
+            f"{1e3 * one.step_seconds:.3g}",
+            "" if one.epoch_seconds is None else f"{one.epoch_seconds:.3g}",
+            f"{one.sent_bytes / 2**20:.3g}",
+            one.note or ("" if one.fits else "does not fit"),
+        )
+        for one in found.rows
+    ]
+    columns = ("processes", "GiB each", "ms a step", "s an epoch", "MiB sent a step", "note")
+    show_table(columns, rows, right=columns[:-1])
+    use = f"{found.parallel}, {found.best}" if found.best > 1 else f"use {found.best or 'none'}"
+    print(f"On {clean(found.hardware)}: {use}. {clean(found.reason)}.")
+    print("Estimates by formula; docs/many-machines.md says what of it was measured.")

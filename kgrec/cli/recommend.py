@@ -22,6 +22,8 @@ from kgrec.cli.options import (
 )
 from kgrec.cli.output import output_format, show_frame
 from kgrec.errors import ConfigError
+from kgrec.escaping import clean
+from kgrec.scale.world import World
 
 
 def recommend(
@@ -75,18 +77,42 @@ def recommend(
     most: MostOption = None,
     out: OutFileOption = None,
     form: FormatOption = None,
+    ids: Annotated[
+        Literal["keys", "rows"],
+        typer.Option(help="Of a folder of parts: ids, or row numbers and two tables of ids."),
+    ] = "keys",
+    chunk: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Of a folder of parts: users in each.", show_default="4096"
+        ),
+    ] = None,
+    share_items: Annotated[
+        bool,
+        typer.Option(
+            "--share-items", help="Of several processes: each scores some items of every user."
+        ),
+    ] = False,
     allow_class: AllowOption = None,
 ) -> None:
     """List the best items for users or a history.
 
     The column kind says where a place comes from: personal, history, content or popular. What
     --diversity, --popularity, --new-items and --most cost: kgrec evaluate with the same options.
+
+    With --users all and an --out that has no ending, DIR gets a Parquet part per chunk of users,
+    then _SUCCESS.json; the same command goes on where it was interrupted. Processes that torchrun
+    starts share the parts.
     """
     if sum(one is not None for one in (user, users, history)) != 1:
         raise ConfigError("recommend for whom? Pass exactly one of --user, --users and --history.")
 
     caps = most_of(most)
-    output_format(form, out)
+    folder = _folder(users, out, form)
+    if folder is None:
+        output_format(form, out)
+        _refuse_parts(chunk is not None or share_items or ids != "keys")
+
     if history is None:
         liked = None
     else:
@@ -112,6 +138,27 @@ def recommend(
     from kgrec.runs.run import load_run
 
     opened = load_run(run, allow=allow_class or ())
+    if folder is not None:
+        from kgrec.runs.lists import recommend_all
+        from kgrec.runs.parts import CHUNK
+
+        count, there = recommend_all(
+            opened,
+            folder,
+            k=k,
+            items=only,
+            exclude=never,
+            allow_seen=allow_seen,
+            on_unknown=on_unknown,
+            ids=ids,
+            chunk=chunk or CHUNK,
+            share_items=share_items,
+            world=World.here(),
+        )
+        before = f", {there} of them there before" if there else ""
+        print(f"{clean(str(folder))}: {count} parts{before}")
+        return
+
     if users == "all":
         chosen = list(opened.data.users)
 
@@ -131,3 +178,25 @@ def recommend(
         most=caps,
     )
     show_frame(frame, form, out)
+
+
+def _folder(users: str | None, out: Path | None, form: str | None) -> Path | None:
+    """Return the folder that lists for everyone are to fill, None where a file or the terminal is
+    asked for.
+    """
+    if users == "all" and out is not None and form is None and (out.is_dir() or not out.suffix):
+        return out
+    return None
+
+
+def _refuse_parts(asked: bool) -> None:
+    """Refuse what only a folder of parts has, where none is asked for."""
+    if asked:
+        raise ConfigError(
+            "--chunk, --ids and --share-items are of a folder of parts: --users all --out DIR."
+        )
+    if World.here().size > 1:
+        raise ConfigError(
+            "several processes recommend into a folder: --users all --out DIR, without an ending "
+            "and without --format."
+        )

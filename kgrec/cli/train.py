@@ -98,7 +98,8 @@ def train(
     """Train a model and store the run.
 
     A finished run in RUN stays until the new one is whole. DATASET and --model may be left out with
-    --resume. A terminal shows a bar; anything else gets a line per epoch on standard error.
+    --resume. A terminal shows a bar; anything else gets a line per epoch on standard error. Started
+    by torchrun, the processes train one model together where that pays (docs/many-machines.md).
     """
     if log_format not in ("text", "json"):
         raise ConfigError(f"--log-format {log_format}: not one of text, json.")
@@ -115,6 +116,7 @@ def train(
     from kgrec.data.formats.load import load
     from kgrec.runs.fit import fit
     from kgrec.runs.settings import choose
+    from kgrec.scale.world import World
     from kgrec.training.config import TEST_SELECTED
 
     if model is not None:
@@ -134,7 +136,7 @@ def train(
             "refit": refit or None,
             "start": start,
         }
-        run = fit(model, data, **given, **strangers, **chosen)
+        run = fit(model, data, **given, **strangers, **chosen, world=World.here())
     except KeyboardInterrupt as stop:
         if (out / "config.json").is_file():
             stop.add_note(

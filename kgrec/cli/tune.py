@@ -69,11 +69,12 @@ def tune(
     The first trial is the default preset, those of --start follow; what --set gives is fixed. DIR gets trials.csv,
     trials.png, best.toml (for `kgrec train --config`) and run: the best configuration, evaluated
     once on the test part. The same command goes on where it was interrupted, or further with a
-    larger budget.
+    larger budget. Started by torchrun, each process tries configurations of its own.
     """
     fixed = settings(set_ or [], None)
     from kgrec.models.catalog import find
     from kgrec.reports.plots import plot_trials
+    from kgrec.scale.world import World
     from kgrec.study import tune as study
 
     if out is not None:
@@ -94,11 +95,15 @@ def tune(
             start=start or (),
             seeds=None if seeds is None else whole_numbers(seeds, "--seeds"),
             workers=workers,
+            world=(world := World.here()),
         )
     except KeyboardInterrupt as stop:
         if (folder / "study.json").is_file():
             stop.add_note("The finished trials are kept: the same command continues from them.")
         raise
+
+    if not world.first:
+        return
 
     whole(folder / "trials.png", lambda path: plot_trials(found, path))
     if json:

@@ -9,7 +9,7 @@ optional part of the scorer (``DotProduct.fold``). No capability is found by the
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from kgrec.data.records.known import Known, with_interactions
 from kgrec.errors import ModelError
 from kgrec.graph.paths import ReasonedPath
 from kgrec.ops.folding import Fold
+from kgrec.scale.columns import WHOLE, Whole
 
 B = TypeVar("B")
 
@@ -110,6 +111,21 @@ Validate = Callable[[Scorer], float]
 
 
 @dataclass(frozen=True)
+class Split:
+    """What of a model can lie apart by columns, and what its propagation costs.
+
+    Attributes:
+        tables: Parameters with a row for each node, of which every process has some columns.
+        edges: Directed edges that a layer passes over.
+        layers: Layers of a pass.
+    """
+
+    tables: tuple[nn.Parameter, ...]
+    edges: int = 0
+    layers: int = 0
+
+
+@dataclass(frozen=True)
 class Plan:
     """The training section of a paper, as a value.
 
@@ -132,6 +148,10 @@ class Plan:
         settle: Called at the end, the best parameters in place or the closed form computed: chooses
             on validation what a model chooses by itself. None is given where nothing validates.
             What it sets is kept with the parameters (``Recommender.settled``).
+        parallel: How the model can be trained by several processes: "columns" has everyone hold
+            some columns of the tables of ``split``, and the loss go through ``Recommender.shard``;
+            "none" cannot.
+        split: What lies apart, where ``parallel`` is "columns".
     """
 
     objectives: tuple[Objective[Any], ...] = ()
@@ -144,6 +164,8 @@ class Plan:
     optimizer: Callable[[list[nn.Parameter], float], torch.optim.Optimizer] | None = None
     compare: Callable[[int, Validate], None] | None = None
     settle: Callable[[Validate | None], None] | None = None
+    parallel: Literal["columns", "none"] = "none"
+    split: Split | None = None
 
 
 @dataclass(frozen=True)
@@ -257,6 +279,9 @@ class Recommender(nn.Module, ABC):
             )
 
         super().__setattr__(name, value)
+
+    shard: Whole = WHOLE
+    """Which columns of its tables are in this process, and how it hears of the others."""
 
     @classmethod
     @abstractmethod

@@ -11,6 +11,7 @@ from kgrec.ops.csr import Csr, symmetric_weights
 from kgrec.ops.dropout import recipe, words
 from kgrec.ops.rows import inverse_length, unit_rows
 from kgrec.random import derive
+from kgrec.scale.columns import WHOLE, Whole
 
 
 def check_contrast(
@@ -192,14 +193,23 @@ class SignedNoise(nn.Module):
         self._seed = seed
         self._calls = 0
 
-    def forward(self, x: Float[Tensor, "nodes dim"]) -> Float[Tensor, "nodes dim"]:
-        """Return the rows with noise; to a gradient it is a constant."""
+    def forward(
+        self, x: Float[Tensor, "nodes dim"], shard: Whole = WHOLE
+    ) -> Float[Tensor, "nodes dim"]:
+        """Return the rows with noise; to a gradient it is a constant.
+
+        Args:
+            x: The rows.
+            shard: Which of their columns these are; noise is drawn for all.
+        """
         self._calls += 1
         key = derive(self._seed, "noise", self._calls)
-        count = x.numel()
+        shape = len(x), shard.width(x.shape[1])
+        count = shape[0] * shape[1]
         halves = (words((count + 1) // 2, key, x.device) - 2**31).int().view(torch.int16)
-        uniform = (halves[:count].view(x.shape).to(x.dtype) + 2**15) / 2**16
-        return x + x.detach().sign() * uniform * (self.scale * inverse_length(uniform).unsqueeze(1))
+        uniform = (halves[:count].view(shape).to(x.dtype) + 2**15) / 2**16
+        length = (self.scale * inverse_length(uniform)).unsqueeze(1)
+        return x + x.detach().sign() * uniform[:, shard.columns] * length
 
 
 class ProjectionHead(nn.Module):

@@ -10,6 +10,7 @@ from kgrec.nn.contrast import SignedNoise
 from kgrec.nn.dropout import SeededDropout
 from kgrec.ops.csr import Csr
 from kgrec.ops.propagate import poly, poly_rows, propagate
+from kgrec.scale.columns import WHOLE, Whole
 
 
 class LightPropagation(nn.Module):
@@ -106,7 +107,11 @@ class NoisyPropagation(LightPropagation):
 
     @torch.no_grad()
     def perturbed(
-        self, x: Float[Tensor, "nodes dim"], csr: Csr, weight: Float[Tensor, " edges"]
+        self,
+        x: Float[Tensor, "nodes dim"],
+        csr: Csr,
+        weight: Float[Tensor, " edges"],
+        shard: Whole = WHOLE,
     ) -> list[Float[Tensor, "nodes dim"]]:
         """Return the layers 1 to K of a pass with noise; each starts from the one before.
 
@@ -115,7 +120,7 @@ class NoisyPropagation(LightPropagation):
         """
         layers = []
         for _ in range(self.num_layers):
-            x = self.noise(propagate(x, csr, weight, weight))
+            x = self.noise(propagate(x, csr, weight, weight), shard)
             layers.append(x)
 
         return layers

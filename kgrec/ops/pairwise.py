@@ -1,5 +1,6 @@
 """BPR on rows of tables, with all gradients in one pass."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ def bpr_rows(
     l2_weight: float | int = 0.0,
     item_l2_weight: float | int | None = None,
     bias: Float[Tensor, " items"] | None = None,
+    total: Callable[[Tensor], Tensor] | None = None,
 ) -> Float[Tensor, ""]:
     """Return BPR of rows of tables, and their L2.
 
@@ -40,17 +42,24 @@ def bpr_rows(
         l2_weight: Weight of the L2 on users, and on items where they have none of their own.
         item_l2_weight: Weight of the L2 on items.
         bias: One number per item; no L2.
+        total: Returns the sum over all columns of numbers that add up over them, where the tables
+            have only some; None where they have all.
 
     Source: Rendle et al., BPR, UAI 2009, Section 4.1. https://arxiv.org/abs/1205.2618
     """
     weights = (float(l2_weight), float(l2_weight if item_l2_weight is None else item_l2_weight))
-    if native.takes(users, items):
+    if total is None and native.takes(users, items):
         result: Tensor = _BprRows.apply(users, items, bias, user, positive, negative, weights)  # type: ignore[no-untyped-call]
         return result
 
     u = take_rows(users, user)
     p, n = take_rows(items, torch.cat([positive, negative])).chunk(2)
     margin = (u * n).sum(1) - (u * p).sum(1)
+    squares = weights[0] * u.square().sum() + weights[1] * (p.square().sum() + n.square().sum())
+    if total is not None:
+        sums = total(torch.cat([margin, squares.reshape(1)]) if any(weights) else margin)
+        margin = sums[: len(user)]
+        squares = sums[len(user) :].sum()
 
     if bias is not None:
         above, below = (
@@ -58,7 +67,6 @@ def bpr_rows(
         )
         margin = margin + below - above
 
-    squares = weights[0] * u.square().sum() + weights[1] * (p.square().sum() + n.square().sum())
     return softplus(margin).mean() + 0.5 * squares / len(user)
 
 

@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from kgrec._version import __version__
 from kgrec.data.derive.merge_parts import merge_parts
 from kgrec.data.formats.load import load
 from kgrec.data.io.writing import (
@@ -24,6 +25,7 @@ from kgrec.data.io.writing import (
     take_place,
 )
 from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.fingerprint import fingerprint
 from kgrec.data.records.interactions import Interactions
 from kgrec.data.records.known import with_interactions
 from kgrec.data.records.needs import check_needs
@@ -71,9 +73,12 @@ from kgrec.runs.run import (
 )
 from kgrec.runs.settings import Chosen, choose, pinned, setting
 from kgrec.runs.start import Start, take_over
+from kgrec.scale.world import World
 from kgrec.training.checkpoint import read_state, read_tensors, write_state
 from kgrec.training.config import PUBLISHED, TEST_SELECTED, TrainConfig
 from kgrec.training.loop import TrainState, snapshot, train
+from kgrec.training.parallel.columns import Apart, check_parallel
+from kgrec.training.parallel.decision import declined
 from kgrec.training.samplers import weights_in
 from kgrec.training.stopping import Stopping
 from kgrec.training.streams import global_stream
@@ -95,6 +100,7 @@ def fit(
     half_life: float | int | None = None,
     start: "Run | str | PathLike[str] | None" = None,
     on_epoch: Callable[[TrainState], None] | None = None,
+    world: World | None = None,
     **settings: Any,
 ) -> Run:
     """Train a model and return the run.
@@ -129,6 +135,8 @@ def fit(
             users start at the mean of the known ones, new items where they would be placed. The
             summary says from which run, and how many rows were kept.
         on_epoch: Called with the state after each epoch; what it raises ends the training.
+        world: The processes that train together, each of which calls this alike (``World.here()``
+            under ``torchrun``); the first one writes ``out``. None is this one alone.
         **settings: Model configuration and training settings by name; text is converted.
 
     Raises:
@@ -138,23 +146,17 @@ def fit(
         CheckpointError: If ``out`` holds something else, or was started with another setting; if
             another process trains there.
         DivergedError: If a loss is not a finite number.
+        WorldError: If another process has other data, settings or version, or is gone.
     """
     if isinstance(model, str) and ":" in model:
         model = import_class(model)
 
-    if (
-        resume
-        and out is not None
-        and (
-            run := _gone_on(
-                Path(out),
-                _Named(model, data, preset, seed, refit, fallback, half_life, settings, start),
-                device,
-                on_epoch,
-            )
-        )
-    ):
-        return run
+    world = world or World()
+    if resume and out is not None:
+        named = _Named(model, data, preset, seed, refit, fallback, half_life, settings, start)
+        go_on = _gone_on if world.first else _followed
+        if run := go_on(Path(out), named, device, on_epoch, world):
+            return run
 
     if model is None or data is None:
         if resume:
@@ -171,25 +173,14 @@ def fit(
     chosen = choose(model, preset, settings)
     if seed < 0:
         raise ConfigError(f"seed {seed} is negative. Take 0 or more.")
-    if refit and preset in PUBLISHED and not chosen.train.patience:
-        raise ConfigError(
-            f"the preset {preset!r} already trains for fixed epochs on everything but the test "
-            "part. Leave refit out."
-        )
-
     if isinstance(data, Dataset):
         whole = data
     else:
         whole = load(data)
 
     check_needs(chosen.name, chosen.needs, whole)
-    if refit and not len(whole.train):
-        raise ConfigError(
-            f"refit trains on held-out interactions too, and {whole.name} has none. Leave it out."
-        )
-
-    if start is not None and refit:
-        raise ConfigError("refit trains from the beginning. Leave out refit or start.")
+    if refit:
+        _check_refit(chosen, preset, whole, start is not None)
 
     began = None if start is None else start_of(start, chosen)
     choice = choose_fallback(_training_part(whole, chosen), fallback or "auto", half_life)
@@ -200,9 +191,29 @@ def fit(
         "fallback": choice,
         "start": began,
         "on_epoch": on_epoch,
+        "world": world,
     }
 
     return fit_chosen(measured_by(chosen, whole), whole, out=out, **arguments)
+
+
+def _check_refit(chosen: Chosen, preset: str, data: Dataset, starts: bool) -> None:
+    """Refuse a second training on everything where there is nothing more, or it is not meant.
+
+    Raises:
+        ConfigError: If it is.
+    """
+    if preset in PUBLISHED and not chosen.train.patience:
+        raise ConfigError(
+            f"the preset {preset!r} already trains for fixed epochs on everything but the test "
+            "part. Leave refit out."
+        )
+    if not len(data.train):
+        raise ConfigError(
+            f"refit trains on held-out interactions too, and {data.name} has none. Leave it out."
+        )
+    if starts:
+        raise ConfigError("refit trains from the beginning. Leave out refit or start.")
 
 
 def fit_chosen(
@@ -216,6 +227,7 @@ def fit_chosen(
     fallback: FallbackChoice | None = None,
     start: Start | None = None,
     on_epoch: Callable[[TrainState], None] | None = None,
+    world: World | None = None,
 ) -> Run:
     """Train as ``fit`` does, with settings already chosen, and also on a dataset without what the
     catalog says the model needs.
@@ -230,7 +242,9 @@ def fit_chosen(
 
     part = _training_part(data, chosen)
     choice = fallback or FallbackChoice("off")
-    job = _Job(chosen, part, _device(device), seed, refit, path, choice, on_epoch)
+    world = world or World()
+    place = world.device(_device(device))
+    job = _Job(chosen, part, place, seed, refit, path, choice, on_epoch, world)
     if start is not None:
         job.start = start
         job.about = start.about
@@ -356,16 +370,22 @@ def _differs(path: Path, key: str, found: Any, wanted: Any) -> CheckpointError:
 
 
 def _gone_on(
-    out: Path, named: _Named, device: str, on_epoch: Callable[[TrainState], None] | None
+    out: Path,
+    named: _Named,
+    device: str,
+    on_epoch: Callable[[TrainState], None] | None,
+    world: World,
 ) -> Run | None:
     """Continue the training in a folder, or beside it; None if there is none."""
     if not out.parent.is_dir():
+        world.hear(_NOTHING)
         return None
 
     with locked(out):
         put_back(out)
         beside_out = _training_beside(out)
         if beside_out is None and not (out / CONFIG).is_file():
+            world.hear(_NOTHING)
             return None
 
         if beside_out is not None and not out.exists():  # killed before its first rename
@@ -392,6 +412,7 @@ def _gone_on(
         if record["status"] == DONE and not _wants_more(record, stored, chosen):
             logger.info("%s: already finished, nothing to resume.", out)
             clear(out, record)
+            world.hear(_FINISHED)
 
             if (
                 missing := {"model", "epochs", "best_epoch", "seconds", "valid", "test"}
@@ -407,7 +428,15 @@ def _gone_on(
         part = _training_part(data, chosen)
         fallback = fallback_of(record, folder)
         job = _Job(
-            chosen, part, _device(device), record["seed"], record["refit"], out, fallback, on_epoch
+            chosen,
+            part,
+            world.device(_device(device)),
+            record["seed"],
+            record["refit"],
+            out,
+            fallback,
+            on_epoch,
+            world,
         )
 
         job.about = record["summary"].get("start")
@@ -416,7 +445,45 @@ def _gone_on(
         else:
             job.folder = folder
 
-        return job.resumed(record)
+        world.hear(str(job.folder))
+        return job.resumed(record, job.folder)
+
+
+_NOTHING, _FINISHED = "", "finished"
+
+
+def _followed(
+    out: Path,
+    named: _Named,
+    device: str,
+    on_epoch: Callable[[TrainState], None] | None,
+    world: World,
+) -> Run | None:
+    """Continue the training that the first process continues, without writing; None if there is
+    none.
+    """
+    word = world.hear()
+    own = named.model if isinstance(named.model, type) else None
+    if word == _NOTHING:
+        return None
+    if word == _FINISHED:
+        return load_run(out, own)
+
+    folder = Path(word)
+    record = read_config(folder)
+    chosen = named.agreed(out, record, stored_settings(record, own, folder))
+    job = _Job(
+        chosen,
+        _training_part(_data_of(out, folder, record, named), chosen),
+        world.device(_device(device)),
+        record["seed"],
+        record["refit"],
+        out,
+        fallback_of(record, folder),
+        on_epoch,
+        world,
+    )
+    return job.resumed(record, folder)
 
 
 def _training_beside(out: Path) -> Path | None:
@@ -467,7 +534,7 @@ class _Job:
     """One call of ``fit``: trains, keeps the folder up to date, and sums up.
 
     ``out`` is where the run goes, ``folder`` where it is while it is trained: the same, or beside
-    it.
+    it. Of several processes only the first has a ``folder``.
     """
 
     chosen: Chosen
@@ -478,15 +545,18 @@ class _Job:
     out: Path | None
     fallback: FallbackChoice
     on_epoch: Callable[[TrainState], None] | None = None
+    world: World = field(default_factory=World)
     folder: Path | None = None
     start: Start | None = None
     about: dict[str, Any] | None = None
+    _together: bool = False
     _written: float = 0.0
 
     def run(self) -> Run:
         # a setting that cannot be measured is refused before anything is written
         self._check_metric()
-        if self.out is None:
+        self._decide()
+        if self.out is None or not self.world.first:
             return self._first_pass(None)
 
         refuse_foreign(self.out, overwrite=True)
@@ -496,15 +566,14 @@ class _Job:
                 self.folder = self._start_folder(self.out)
                 return self._first_pass(None)
 
-    def resumed(self, record: dict[str, Any]) -> Run:
-        """Go on from the checkpoint in ``folder``."""
+    def resumed(self, record: dict[str, Any], folder: Path) -> Run:
+        """Go on from the checkpoint in a folder."""
         self._check_metric()
-        assert self.out is not None
-        assert self.folder is not None
-        if not (self.folder / CHECKPOINT).exists():  # version 0.1, killed while it finished
+        self._decide()
+        if not (folder / CHECKPOINT).exists():  # version 0.1, killed while it finished
             return self._first_pass(None)
 
-        state, owner = read_state(self.folder / CHECKPOINT)
+        state, owner = read_state(folder / CHECKPOINT)
         logger.info("%s: resuming after epoch %d.", self.out, state.epoch)
         if owner.get("phase") == "refit":
             return self._second_pass(record["summary"], state)
@@ -514,7 +583,8 @@ class _Job:
         else:
             state.stopping.patience = state.stopping.patience
 
-        write_config(self.folder, self._record(record["summary"]))
+        if self.folder is not None:
+            write_config(self.folder, self._record(record["summary"]))
         return self._first_pass(state)
 
     def training_on(self, run: Path, record: dict[str, Any]) -> Path:
@@ -581,6 +651,13 @@ class _Job:
     def _first_pass(self, state: TrainState | None) -> Run:
         model = self._built().to(self.device)
         plan = None if self.about is None else self._begun(model, state)
+        apart = self._apart(model, plan)
+        if apart is None and not self.world.first and self.out is not None:
+            return self._waited(self.out)
+
+        if apart is not None:
+            plan = apart.plan
+
         weights = weights_in(model, self.data)
         if weights is not None:
             logger.info("%s: weights of interactions are %s.", self.chosen.name, weights)
@@ -596,8 +673,9 @@ class _Job:
             on_epoch=self._after_epoch("fit"),
             title=self.chosen.name,
             plan=plan,
+            apart=apart,
         )
-        summary = self._summary(model, done)
+        summary = self._told_summary(model, done, apart)
         if self.refit:
             self.chosen = pinned(self.chosen, summary.get("settled", {}))
             return self._second_pass(summary, None)
@@ -623,6 +701,10 @@ class _Job:
             write_config(self.folder, self._record(summary))
             write_state(self.folder / CHECKPOINT, _untrained(model), {"phase": "refit"})
 
+        apart = self._apart(model)
+        if apart is None and not self.world.first and self.out is not None:
+            return self._waited(self.out)
+
         done = train(
             model,
             data,
@@ -632,6 +714,8 @@ class _Job:
             state=state,
             on_epoch=self._after_epoch("refit"),
             title=f"{self.chosen.name} refit",
+            plan=None if apart is None else apart.plan,
+            apart=apart,
         )
 
         return self._finish(model, data, done, summary)
@@ -649,7 +733,66 @@ class _Job:
             if self.folder != self.out:
                 take_place(self.folder, self.out)
 
+        self.world.hear(_FINISHED, patient=True)  # the others return when it is written
         return run
+
+    def _decide(self) -> None:
+        """Find out whether processes train together, or the first one alone, before anything is
+        written.
+        """
+        if self.world.size == 1:
+            return
+
+        config = self.chosen.train
+        self.world.agree(
+            {
+                "version of kgrec": __version__,
+                "version of torch": torch.__version__,
+                "dataset": fingerprint(self.data),
+                "seed": self.seed,
+                "model": self.chosen.name,
+                "configuration": asdict(self.chosen.config),
+                "training settings": asdict(config),
+            }
+        )
+        model = build_model(self.chosen, self.data, self.seed)
+        plan = model.plan()
+        if config.parallel == "none":
+            why = "parallel=none"
+        elif config.parallel == "auto":
+            why = declined(model, plan, config, len(self.data.train), self.device, self.world.size)
+        else:
+            why = ""
+
+        if why:
+            logger.info("%s: rank 0 trains alone (%s).", self.chosen.name, why)
+            return
+
+        check_parallel(model, plan, config)
+        Apart(model, plan, self.world)
+        logger.info("%s: trained by columns, %d processes.", self.chosen.name, self.world.size)
+        self._together = True
+
+    def _apart(self, model: Recommender, plan: Plan | None = None) -> Apart | None:
+        """Return the model's tables taken apart, where processes train it together."""
+        return Apart(model, plan or model.plan(), self.world) if self._together else None
+
+    def _waited(self, out: Path) -> Run:
+        """Wait until the first process has trained, and open its run."""
+        self.world.hear(patient=True)
+        own = self.chosen.model if self.chosen.outside else None
+        return load_run(out, own)
+
+    def _told_summary(
+        self, model: Recommender, done: TrainState, apart: Apart | None
+    ) -> dict[str, Any]:
+        """Return the summary, which the first process measures for all."""
+        if apart is None:
+            return self._summary(model, done)
+
+        summary = self._summary(model, done) if self.world.first else None
+        told: dict[str, Any] = self.world.hear(summary, patient=True)
+        return told
 
     def _check_metric(self) -> None:
         metric = self.chosen.train.metric
@@ -856,11 +999,16 @@ class _Job:
 
     def _after_epoch(self, phase: str) -> Callable[[TrainState], None]:
         def after(state: TrainState) -> None:
-            if (
+            due = (
                 self.folder is not None
                 and time.monotonic() - self._written >= _SECONDS_BETWEEN_CHECKPOINTS
-            ):
-                write_state(self.folder / CHECKPOINT, state, {"phase": phase})
+            )
+            if state.join is not None:  # all join their columns, or none
+                due = self.world.hear(due)
+            if due:
+                whole = state.whole()
+                if self.folder is not None:
+                    write_state(self.folder / CHECKPOINT, whole, {"phase": phase})
                 self._written = time.monotonic()
             if self.on_epoch is not None:
                 self.on_epoch(state)

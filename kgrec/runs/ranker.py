@@ -20,6 +20,7 @@ from kgrec.models.folding import Folded
 from kgrec.ops.folding import SumFold
 from kgrec.ops.ranking import chunk_rows, topk_unseen_
 from kgrec.ops.strangers import CONTENT, HISTORY, KINDS, PERSONAL, POPULAR
+from kgrec.scale.world import World
 
 NONE = -1
 """Kind of a place that nothing fills."""
@@ -40,6 +41,7 @@ class Ranked:
     kinds: Int[Tensor, "users cand"]
 
 
+_COLUMNS = 64  # items are shared in blocks of so many
 _NO_HISTORY = torch.zeros(1, 0, dtype=torch.int64)
 
 
@@ -97,6 +99,8 @@ class Ranker:
         self._keeps = model.keeps_fold or getattr(scorer, "reads_known_histories", False)
         self._off = choice.way == "off"
         self._num_items = data.num_items
+        self._own = slice(None)
+        self._world: World | None = None
         self.order = torch.from_numpy(tie_order(data))
         self._column = torch.argsort(self.order)
         self._placed = None if newcomers is None else torch.from_numpy(newcomers.items)[self.order]
@@ -224,6 +228,8 @@ class Ranker:
             some = None if vectors is None else vectors[start:stop]
             table, kind = self._scored(rows[start:stop], user[start:stop], own, start, some)
             scores, columns = self._best(table, k, hidden, ptr, seen.items)
+            if self._world is not None:
+                scores, columns = merged(scores, columns, self._world)
             kinds = kind.unsqueeze(1).expand_as(columns).masked_fill(columns < 0, NONE)
             if self._placed is not None:
                 placed = (kinds <= HISTORY) & (kinds >= 0) & self._placed[columns.clamp(min=0)]
@@ -266,6 +272,8 @@ class Ranker:
             if vectors is None:
                 vectors = self._model_scorer.vectors(query)
             scores = vectors @ self._catalog
+            if self._world is not None:
+                scores = self._widened(scores)
             if len(self._cold):
                 scores.index_fill_(1, self._cold, -torch.inf)
 
@@ -274,7 +282,30 @@ class Ranker:
             return scores, self._kind[user]
 
         query = Query(user, *own.padded(start, start + len(rows)))
-        return self.scorer(query)[:, self.order], self._kinds(query)
+        scores = self.scorer(query)[:, self.order]
+        if self._world is not None:
+            scores = self._widened(scores[:, self._own])
+        return scores, self._kinds(query)
+
+    def _widened(self, scores: Tensor) -> Tensor:
+        """Return scores of this process's items as columns of all, the others' at -inf."""
+        wide = scores.new_full((len(scores), self._num_items), -torch.inf)
+        wide[:, self._own] = scores
+        return wide
+
+    def share(self, world: World) -> None:
+        """Score this process's part of the items only, from here on; all processes then rank the
+        same users at once, and each gets the same lists.
+
+        Parts are ranges of the order that breaks ties, whole blocks of columns, so that products
+        are made as those of all items are.
+        """
+        blocks = -(-self._num_items // _COLUMNS)
+        first, last = (blocks * (world.rank + one) // world.size * _COLUMNS for one in (0, 1))
+        self._own = slice(first, min(last, self._num_items))
+        self._world = world
+        if self._catalog is not None:
+            self._catalog = self._catalog[:, self._own].contiguous()
 
     def _best(
         self, scores: Tensor, k: int, hidden: Tensor | None, ptr: Tensor | None, seen: Tensor
@@ -333,3 +364,26 @@ class Ranker:
             columns < 0, NONE
         )
         return scores, columns, kinds
+
+
+def merged(
+    scores: Float[Tensor, "users cand"], columns: Int[Tensor, "users cand"], world: World
+) -> tuple[Float[Tensor, "users cand"], Int[Tensor, "users cand"]]:
+    """Return the best of everyone's lists, to all: as if one process had ranked every column.
+
+    Each process has the best of a range of columns, in the order of ranks; of equal scores the
+    lower column first.
+
+    Args:
+        scores: This process's list of each user, -inf where a place is empty.
+        columns: Its columns.
+        world: The processes.
+    """
+    users, length = scores.shape
+    lists = []
+    for part in (scores, columns):
+        every = world.all_gather(part).view(world.size, users, length)
+        lists.append(every.transpose(0, 1).reshape(users, -1))
+
+    values, order = lists[0].sort(dim=1, descending=True, stable=True)
+    return values[:, :length], lists[1].gather(1, order)[:, :length]

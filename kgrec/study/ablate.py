@@ -5,7 +5,7 @@ with single relations left out.
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +25,7 @@ from kgrec.data.formats.load import load
 from kgrec.data.io.files import write_parquet
 from kgrec.data.io.writing import write_whole
 from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.fingerprint import fingerprint
 from kgrec.data.records.known import with_interactions
 from kgrec.data.records.needs import check_needs
 from kgrec.errors import ConfigError, DataError
@@ -38,7 +39,8 @@ from kgrec.process import refuse_after_fork
 from kgrec.random import numpy_generator
 from kgrec.runs.fit import fit_chosen
 from kgrec.runs.settings import Chosen, choose, refuse_test_selection
-from kgrec.study.folder import fingerprint, plain, study_folder
+from kgrec.scale.world import World
+from kgrec.study.folder import plain, study_folder
 from kgrec.study.tune import all_settings
 from kgrec.study.values import CUTOFFS, EVERYTHING, stored_values, values_by_group
 
@@ -133,6 +135,7 @@ def ablate(
     metric: str | None = None,
     on: Literal["test", "valid"] = "test",
     device: str = "auto",
+    world: World | None = None,
 ) -> Ablation:
     """Train a model with the graph, without it, with shuffled triples and without single relations,
     and compare, paired by user and seed.
@@ -158,6 +161,8 @@ def ablate(
             validates by.
         on: "test" or "valid".
         device: "auto", "cpu" or "cuda".
+        world: The processes that train the variants side by side, each of which calls this alike
+            (``World.here()`` under ``torchrun``); None is this one alone.
 
     Raises:
         ConfigError: If the model uses no graph, or a setting, the metric or a number is out of
@@ -168,6 +173,7 @@ def ablate(
         DivergedError: If a loss is not a finite number.
     """
     refuse_after_fork("Ablation")
+    world = world or World()
     chosen = choose(model, preset, settings or {})
     bare = choose(model, preset, {**(settings or {}), **(without_settings or {})})
     for each in (chosen, bare):
@@ -189,11 +195,14 @@ def ablate(
         "settings": plain(all_settings(chosen)),
         "without_settings": plain(all_settings(bare)),
     }
-    with study_folder(Path(out), "ablate", started) as folder:
-        study = Trainings(
-            whole, _variants(whole, chosen, bare, relations), on, metric, device, folder
-        )
+    with study_folder(Path(out), "ablate", started, world) as folder:
+        variants = _variants(whole, chosen, bare, relations)
+        study = Trainings(whole, variants, on, metric, device, folder, world)
+        study.share(seeds)
         found = _sum_up(study, study.run(seeds), chosen, seeds)
+        if not world.first:
+            return found
+
         write_whole(folder / "differences.csv", lambda file: found.to_frame().write_csv(file))
         text = json.dumps(found.to_dict(), indent=1, ensure_ascii=False) + "\n"
         write_whole(folder / "ablation.json", lambda file: file.write_text(text, encoding="utf-8"))
@@ -310,6 +319,32 @@ class Trainings:
     metric: str
     device: str
     folder: Path
+    world: World = field(default_factory=World)
+
+    def share(self, seeds: int) -> None:
+        """Train, beside other processes, what ``run`` then reads: the first seed, and a second one of
+        the first variant, which tells whether the model draws anything; then the rest.
+        """
+        if self.world.size == 1:
+            return
+
+        (self.folder / "runs").mkdir(exist_ok=True)
+        numbers = range(len(self.variants))
+        self._take("first", [(0, n) for n in numbers] + [(1, 0)][: seeds - 1], seeds)
+        if seeds == 1:
+            return
+
+        one, two = (self._values(self.variants[0], seed, 0, seeds) for seed in (0, 1))
+        draws = [n for n in numbers if self.variants[n].draws or not one.equals(two)]
+        self._take("later", [(seed, n) for seed in range(1, seeds) for n in draws], seeds)
+
+    def _take(self, name: str, jobs: list[tuple[int, int]], seeds: int) -> None:
+        """Train what no other process has taken, and wait for the others."""
+        while (at := self.world.claim(name)) < len(jobs):
+            seed, number = jobs[at]
+            self._values(self.variants[number], seed, number, seeds)
+
+        self.world.gather(None, patient=True)
 
     def run(self, seeds: int) -> dict[str, list[pl.DataFrame]]:
         """Return the values per user and group of items of each variant, by label, one frame per

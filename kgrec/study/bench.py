@@ -15,6 +15,7 @@ from kgrec.data.derive.variants import item_groups
 from kgrec.data.io.files import read_record, write_parquet
 from kgrec.data.io.writing import write_whole
 from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.fingerprint import fingerprint
 from kgrec.data.storage import open_dataset
 from kgrec.errors import CheckpointError, ConfigError
 from kgrec.log import logger
@@ -33,7 +34,7 @@ from kgrec.study.experiment import (
     read_experiment,
 )
 from kgrec.study.figures import Bench, Cell, sum_up
-from kgrec.study.folder import fingerprint, plain, study_folder
+from kgrec.study.folder import plain, study_folder
 from kgrec.study.tables import write_tables
 from kgrec.study.tune import all_settings, tune
 from kgrec.study.values import EVERYTHING, stored_values, values_by_group

@@ -22,6 +22,7 @@ from kgrec.data.derive.degraded import (
 from kgrec.data.derive.variants import without_graph
 from kgrec.data.io.writing import write_whole
 from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.fingerprint import fingerprint
 from kgrec.errors import ConfigError, nearest
 from kgrec.evaluation.significance import holm
 from kgrec.models.base import Recommender
@@ -36,7 +37,7 @@ from kgrec.study.ablate import (
     kger,
     paired_interval,
 )
-from kgrec.study.folder import fingerprint, plain, study_folder
+from kgrec.study.folder import plain, study_folder
 from kgrec.study.tune import all_settings
 from kgrec.study.values import EVERYTHING
 

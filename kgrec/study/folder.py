@@ -1,14 +1,11 @@
 """A study's folder: what it was started with, one process at a time, files whole or not there."""
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from kgrec.data.io.files import check_fields, check_version, read_record
 from kgrec.data.io.writing import (
@@ -21,29 +18,42 @@ from kgrec.data.io.writing import (
     sweep_inside,
     take_place,
 )
-from kgrec.data.records.dataset import Dataset
-from kgrec.data.records.parts import PARTS
 from kgrec.errors import CheckpointError, ConfigError, DataError
+from kgrec.scale.world import World
 
 STUDY = "study.json"
 VERSION = 1
 
 
 @contextmanager
-def study_folder(path: Path, kind: str, started: Mapping[str, Any]) -> Iterator[Path]:
+def study_folder(
+    path: Path, kind: str, started: Mapping[str, Any], world: World | None = None
+) -> Iterator[Path]:
     """Give the folder of a study, new or one to continue, and keep other processes out of it.
 
-    A new folder is removed again if bad input turns up before the first result.
+    A new folder is removed again if bad input turns up before the first result. Of a world of
+    several processes the first one opens the folder, the others enter when it is there, and it is
+    let go when all have left it.
 
     Args:
         path: The folder.
         kind: "tune" or "ablate".
         started: What may not change from one session to the next, JSON-ready.
+        world: The processes that work on it together; None is this one alone.
 
     Raises:
         CheckpointError: If the folder holds something else, a study started otherwise, or one that
             another process works on.
+        WorldError: If another process of the world has been started otherwise.
     """
+    world = world or World()
+    world.agree({kind: plain(started)})
+    if not world.first:
+        world.hear()
+        yield path
+        world.gather(None, patient=True)
+        return
+
     record = {"format": f"kgrec-{kind}", "version": VERSION, **plain(started)}
     if path.is_symlink() or (path.exists() and not path.is_dir()):
         raise CheckpointError(f"{path}: exists and is not a folder. Choose another place.")
@@ -62,8 +72,10 @@ def study_folder(path: Path, kind: str, started: Mapping[str, Any]) -> Iterator[
                     take_place(folder, path)
 
             sweep_inside(path)
+            world.hear()
             try:
                 yield path
+                world.gather(None, patient=True)
             except (ConfigError, DataError):
                 if fresh:
                     discard(path)
@@ -73,35 +85,6 @@ def study_folder(path: Path, kind: str, started: Mapping[str, Any]) -> Iterator[
 def plain(value: Any) -> Any:
     """Return what JSON makes of a value: lists for tuples."""
     return json.loads(json.dumps(value))
-
-
-def fingerprint(data: Dataset) -> str:
-    """Return what tells one dataset from another: its checksum, or a sum over ids, interactions and
-    triples where it was never saved.
-
-    A study goes on only from runs on the same split, so that validation and test parts count, and
-    where triples were read from does not: ``kgrec.explanation.fingerprint.graph_sum`` is the other
-    way round.
-    """
-    if data.checksum:
-        return data.checksum
-
-    digest = hashlib.sha256()
-    for keys in (data.users, data.items, data.triples.entities, data.triples.relations):
-        digest.update("\n".join(keys.series.to_list()).encode())
-
-    parts = {"train": data.train, "valid": data.valid, "test": data.test}
-    columns = [column for part in PARTS for column in (parts[part].user, parts[part].item)]
-    for array in (
-        *columns,
-        data.triples.head,
-        data.triples.relation,
-        data.triples.tail,
-        data.user_facts,
-    ):
-        digest.update(f"{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
-
-    return digest.hexdigest()
 
 
 def _going_on(path: Path, kind: str, record: dict[str, Any]) -> bool:

@@ -18,6 +18,7 @@ from kgrec.data.derive.variants import without_test
 from kgrec.data.formats.load import load
 from kgrec.data.io.writing import discard, write_whole
 from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.fingerprint import fingerprint
 from kgrec.data.records.needs import check_needs
 from kgrec.errors import CheckpointError, ConfigError, DataError, TrainingError
 from kgrec.log import logger
@@ -29,8 +30,9 @@ from kgrec.runs.fit import fit, measured_by
 from kgrec.runs.folder import CONFIG, read_config
 from kgrec.runs.run import Run
 from kgrec.runs.settings import ALIASES, Chosen, choose, refuse_test_selection
-from kgrec.study.folder import fingerprint, plain, study_folder
-from kgrec.study.trials import TRIALS_BEFORE_PRUNING, Task, run_trials
+from kgrec.scale.world import World
+from kgrec.study.folder import plain, study_folder
+from kgrec.study.trials import TRIALS_BEFORE_PRUNING, Outcome, Task, run_trials
 
 if TYPE_CHECKING:
     import optuna
@@ -180,6 +182,7 @@ def tune(
     seeds: Sequence[int] | None = None,
     workers: int = 1,
     final: bool = True,
+    world: World | None = None,
 ) -> Tuning:
     """Search a model's settings by their validation value, and train the best configuration once
     more into ``out/run``.
@@ -211,6 +214,10 @@ def tune(
         workers: Trials side by side, in processes of their own. The budget of minutes is the sum
             over trials, so that it is the same for any number.
         final: Whether to train the best configuration into ``out/run`` and open the test part.
+        world: The processes that search together, each of which calls this alike
+            (``World.here()`` under ``torchrun``): each tries ``workers`` of a round's
+            configurations. The first process alone draws them, and trains the best one. None is
+            this one alone.
 
     Raises:
         ConfigError: If optuna is missing, the model declares nothing to search, or a setting or
@@ -224,6 +231,7 @@ def tune(
     """
     refuse_after_fork("Tuning")
     _require_optuna()
+    world = world or World()
     fixed = dict(settings or {})
     chosen = choose(model, "default", fixed)
     refuse_test_selection(chosen, "tune")
@@ -249,7 +257,7 @@ def tune(
     if len(starts) > 1:
         started["start"] = plain(starts[1:])
 
-    with study_folder(Path(out), "tune", started) as folder:
+    with study_folder(Path(out), "tune", started, world) as folder:
         tested = tuple(without_test(whole) for whole in wholes)
         search = _Search(
             model,
@@ -263,6 +271,7 @@ def tune(
             workers,
             folder,
             starts,
+            world,
         )
         tried = search.run(trials, minutes * 60)
         best = _best(tried, chosen.train.sign)
@@ -273,7 +282,7 @@ def tune(
             )
 
         runs: list[Run] = []
-        if final:
+        if final and world.first:
             runs = [_open_test(search, best, whole, len(wholes) > 1) for whole in wholes]
 
         return Tuning(
@@ -309,6 +318,7 @@ class _Search:
     workers: int
     folder: Path
     starts: list[dict[str, Any]]
+    world: World
 
     @property
     def metric(self) -> str:
@@ -324,6 +334,9 @@ class _Search:
         They are tried in rounds of as many as there are workers, the first one alone: what a round
         draws depends on the seed and the rounds before, not on which trial ends first.
         """
+        if not self.world.first:
+            return self._help()
+
         with _storage(self.folder / _STORAGE) as storage:
             optuna = _optuna()
             study = optuna.create_study(
@@ -335,14 +348,49 @@ class _Search:
                 len(found) < trials
                 and (left := seconds - sum(trial.seconds for trial in found)) > 0
             ):
-                count = min(self.workers, trials - len(found)) if found else 1
+                count = min(self._places, trials - len(found)) if found else 1
                 before = len(found)
                 self._round(study, found, count, left / count)
                 found = _counted(study)
                 for number in range(before + 1, len(found) + 1):
                     self._report(found[:number], trials)
 
+            self.world.hear({"ended": [asdict(trial) for trial in found]})
             return found
+
+    @property
+    def _places(self) -> int:
+        """Trials of a round."""
+        return self.workers * self.world.size
+
+    def _help(self) -> tuple[Trial, ...]:
+        """Try this process's part of every round that the first one draws, until there is none."""
+        while "ended" not in (heard := self.world.hear(patient=True)):
+            self._tried(heard["tasks"])
+
+        return tuple(Trial(**one | {"values": tuple(one["values"])}) for one in heard["ended"])
+
+    def _tried(self, tasks: list[dict[str, Any]]) -> list[Outcome]:
+        """Return the outcomes of a round, of which every process tries its part."""
+        mine = tasks[self.world.rank :: self.world.size]
+        own = [
+            Task(**one | self._same() | {key: tuple(one[key]) for key in ("base", "tops")})
+            for one in mine
+        ]
+        parts = self.world.gather([asdict(one) for one in run_trials(own)], patient=True)
+        found = [parts[at % self.world.size][at // self.world.size] for at in range(len(tasks))]
+        return [Outcome(**one | {"values": tuple(one["values"])}) for one in found]
+
+    def _same(self) -> dict[str, Any]:
+        """Return what all tasks have in common."""
+        return {
+            "model": self.model,
+            "data": self.data,
+            "seeds": self.seeds,
+            "device": self.device,
+            "metric": self.metric,
+            "sign": self.sign,
+        }
 
     def _round(
         self, study: "optuna.Study", found: tuple[Trial, ...], count: int, seconds: float
@@ -357,7 +405,8 @@ class _Search:
             tasks.append(self._task(found, number, values, seconds))
 
         states = _optuna().trial.TrialState
-        for trial, outcome in zip(drawn, run_trials(tasks), strict=True):
+        told = self.world.hear({"tasks": tasks})["tasks"]
+        for trial, outcome in zip(drawn, self._tried(told), strict=True):
             record = {
                 "seconds": outcome.seconds,
                 "epochs": outcome.epochs,
@@ -384,7 +433,7 @@ class _Search:
         study.sampler = optuna.samplers.TPESampler(
             n_startup_trials=TRIALS_BEFORE_PRUNING,
             multivariate=True,
-            constant_liar=self.workers > 1,
+            constant_liar=self._places > 1,
             seed=derive(self.seed, "tune", number) % 2**32,
         )
         first = self.starts[number] if number < len(self.starts) else None
@@ -406,25 +455,20 @@ class _Search:
 
     def _task(
         self, found: tuple[Trial, ...], number: int, values: Mapping[str, Any], seconds: float
-    ) -> Task:
+    ) -> dict[str, Any]:
+        """Return what is the task's own: plain values."""
         done = [trial for trial in found if trial.state == "done"]
         worth = [trial.value for trial in done if trial.value is not None]
         cells = [trial.values for trial in done if trial.values]
         better = max if self.sign > 0 else min
-        return Task(
-            self.model,
-            self.data,
-            self.seeds,
-            self.device,
-            {**self.fixed, **values},
-            self.metric,
-            self.sign,
-            seconds,
-            number,
-            found[0].values if found else (),
-            tuple(better(column) for column in zip(*cells, strict=True)),
-            statistics.median(worth) if len(worth) >= TRIALS_BEFORE_PRUNING else None,
-        )
+        return {
+            "settings": {**self.fixed, **values},
+            "seconds": seconds,
+            "number": number,
+            "base": found[0].values if found else (),
+            "tops": tuple(better(column) for column in zip(*cells, strict=True)),
+            "median": statistics.median(worth) if len(worth) >= TRIALS_BEFORE_PRUNING else None,
+        }
 
     def _decoded(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
         values: dict[str, Any] = {}

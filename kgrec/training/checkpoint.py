@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ from torch import Tensor
 
 from kgrec.data.io.writing import write_whole
 from kgrec.errors import CheckpointError
-from kgrec.training.loop import TrainState
 from kgrec.training.stopping import Stopping
 
 _DTYPES = {
@@ -27,6 +27,38 @@ _DTYPES = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
+
+
+@dataclass(slots=True)
+class TrainState:
+    """Everything that the next epoch depends on, besides the data and the settings.
+
+    Attributes:
+        epoch: Epochs done.
+        model: Parameters and buffers after them.
+        optimizers: State of each optimizer.
+        best: Parameters and buffers at the best validation, or after the last epoch where nothing
+            validates.
+        stopping: What early stopping has seen.
+        history: One record per epoch: its number, losses, seconds, and the validation metric where
+            measured.
+        join: Of a state whose tables are this process's columns, what puts the whole one together;
+            see ``whole``.
+    """
+
+    epoch: int
+    model: dict[str, Tensor]
+    optimizers: list[dict[str, Any]]
+    best: dict[str, Tensor]
+    stopping: Stopping
+    history: list[dict[str, Any]] = field(default_factory=list)
+    join: "Callable[[TrainState], TrainState] | None" = None
+
+    def whole(self) -> "TrainState":
+        """Return the state with whole tables. Of a training by columns all processes call it at
+        once, and only the first one gets tables.
+        """
+        return self if self.join is None else self.join(self)
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ Sampler = Literal["interaction", "user_uniform", "user_uniform_replace", "per_us
 Selection = Literal["valid", "paper"]
 Optimizer = Literal["adam", "adamw", "sgd", "adagrad"]
 Schedule = Literal["constant", "linear", "cosine", "step"]
+Parallel = Literal["auto", "columns", "rows", "data", "none"]
 
 PUBLISHED = ("paper", "official")
 """Presets that train for fixed epochs, on everything but the test part, as long as nothing is said about stopping."""
@@ -67,6 +68,10 @@ class TrainConfig:
             ``TEST_SELECTED``: they compare with published ones alone. Said of a published preset,
             "valid" sets ``PAPER_SELECTION`` too and holds the validation part out: the same rule,
             played fair.
+        parallel: How the processes that ``torchrun`` starts share one training: "columns" has each
+            hold some columns of every table; "auto" does so where the model can and it pays
+            (``kgrec doctor --world``), else the first process trains alone; "none" always does. One
+            process ignores it.
     """
 
     epochs: int = 200
@@ -89,6 +94,7 @@ class TrainConfig:
     validate_every: int = 1
     metric: str = "ndcg@10"
     selection: Selection = "valid"
+    parallel: Parallel = "auto"
 
     def __post_init__(self) -> None:
         """Reject values out of range."""
@@ -105,6 +111,7 @@ class TrainConfig:
             ("schedule", Schedule),
             ("sampler", Sampler),
             ("selection", Selection),
+            ("parallel", Parallel),
         ):
             if (value := getattr(self, name)) not in get_args(kind):
                 raise ConfigError(f"unknown {name} {value!r}. Known: {', '.join(get_args(kind))}.")

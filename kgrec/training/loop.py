@@ -16,7 +16,7 @@ How an epoch goes, each step and who does it:
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import cycle
 from typing import Any
 
@@ -31,36 +31,15 @@ from kgrec.ops.memory import keep_freed_memory
 from kgrec.ops.optimizer import Optimizer
 from kgrec.random import derive
 from kgrec.training.capture import Capture
+from kgrec.training.checkpoint import TrainState as TrainState
 from kgrec.training.config import TrainConfig
 from kgrec.training.micro_batches import Pieces
 from kgrec.training.optimizers import optimizers_of, schedule_of
+from kgrec.training.parallel.columns import Apart
 from kgrec.training.samplers import make_sampler
 from kgrec.training.step import TrainingStep, free_names
 from kgrec.training.stopping import Stopping
 from kgrec.training.streams import global_stream
-
-
-@dataclass(slots=True)
-class TrainState:
-    """Everything that the next epoch depends on, besides the data and the settings.
-
-    Attributes:
-        epoch: Epochs done.
-        model: Parameters and buffers after them.
-        optimizers: State of each optimizer.
-        best: Parameters and buffers at the best validation, or after the last epoch where nothing
-            validates.
-        stopping: What early stopping has seen.
-        history: One record per epoch: its number, losses, seconds, and the validation metric where
-            measured.
-    """
-
-    epoch: int
-    model: dict[str, Tensor]
-    optimizers: list[dict[str, Any]]
-    best: dict[str, Tensor]
-    stopping: Stopping
-    history: list[dict[str, Any]] = field(default_factory=list)
 
 
 def train(
@@ -75,6 +54,7 @@ def train(
     on_epoch: Callable[[TrainState], None] | None = None,
     title: str = "training",
     plan: Plan | None = None,
+    apart: Apart | None = None,
 ) -> TrainState:
     """Train a model by its plan, and leave it with its best parameters.
 
@@ -90,6 +70,9 @@ def train(
         on_epoch: Called with the state after each epoch.
         title: Name for the progress bar.
         plan: What to train by, of the model's parameters; None takes the model's own plan.
+        apart: The model's tables, where several processes train them by columns; each of them
+            calls this, and the model is whole again at the end. ``state`` is then of whole tables,
+            and what ``on_epoch`` gets of this process's columns: ``TrainState.whole`` joins them.
 
     Returns:
         The state after the last epoch.
@@ -99,7 +82,8 @@ def train(
     """
     keep_freed_memory()
     plan = plan or model.plan()
-    state = state or TrainState(0, {}, [], snapshot(model), Stopping(config.patience))
+    given = state
+    state = given or TrainState(0, {}, [], snapshot(model), Stopping(config.patience))
 
     if plan.fit is not None:
         with global_stream(seed, "torch", 1, device=device):
@@ -107,7 +91,9 @@ def train(
 
     optimizers = optimizers_of(model, plan, config)
     samplers = samplers_of(plan, data, config, seed, device)
-    rounds = _rounds(plan, config, samplers, optimizers, device)
+    rounds = _rounds(plan, config, samplers, optimizers, device, apart)
+    if apart is not None:
+        state = apart.taken(state, optimizers, whole=given is not None)
 
     if state.epoch:
         _go_on(model, optimizers, state)
@@ -126,7 +112,7 @@ def train(
                 model.eval()
                 plan.compare(state.epoch + 1, _higher_is_better(config, validate))
 
-            _evaluate(model, state, record, config, validate)
+            _evaluate(model, state, record, config, validate, apart)
             state.model = snapshot(model)
             state.optimizers = [optimizer.state_dict() for optimizer in optimizers]
             bar.update(state.epoch, _line(record), record)
@@ -134,6 +120,10 @@ def train(
                 on_epoch(state)
 
     model.load_state_dict(state.best)
+    if apart is not None:
+        state = apart.whole(state)
+        apart.whole_again()
+
     _settle(model, plan, state, config, validate)
     return state
 
@@ -320,6 +310,7 @@ def _rounds(
     samplers: list[Batches],
     optimizers: list[Optimizer],
     device: torch.device,
+    apart: Apart | None = None,
 ) -> list[Round]:
     pieces = Pieces()
     every = [((o,), [s]) for o, s in zip(plan.objectives, samplers, strict=True)]
@@ -328,12 +319,13 @@ def _rounds(
     for (objectives, feeds), optimizer in zip(
         [(plan.objectives, samplers)] if plan.joint else every, optimizers, strict=True
     ):
-        trains = TrainingStep(objectives, optimizer, plan, pieces, config.clip_norm)
+        trains = TrainingStep(objectives, optimizer, plan, pieces, config.clip_norm, apart)
         schedule = schedule_of(config, optimizer, feeds[0].steps())
         step: Callable[[Sequence[Any]], Tensor] = trains
 
         if (
             device.type == "cuda"
+            and apart is None
             and schedule is None  # a recorded step would keep the learning rate of its recording
             and plan.after_step is None
             and plan.optimizer is None
@@ -417,6 +409,7 @@ def _evaluate(
     record: dict[str, Any],
     config: TrainConfig,
     validate: Callable[[Scorer], float] | None,
+    apart: Apart | None = None,
 ) -> None:
     """Validate where it is due, and keep the best parameters."""
     state.epoch = int(record["epoch"])
@@ -431,13 +424,20 @@ def _evaluate(
 
     model.eval()
     began = time.perf_counter()
-    with torch.inference_mode():
-        value = validate(model.scorer())
+    if apart is None:
+        value = _validated(model, validate)
+    else:
+        value = apart.validated(lambda: _validated(model, validate))
 
     record[config.metric] = value
     record["validation_seconds"] = time.perf_counter() - began
     if state.stopping.update(config.sign * value, state.epoch):
         state.best = snapshot(model)
+
+
+def _validated(model: Recommender, validate: Callable[[Scorer], float]) -> float:
+    with torch.inference_mode():
+        return validate(model.scorer())
 
 
 def _line(record: dict[str, Any]) -> str:

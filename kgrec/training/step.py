@@ -11,6 +11,7 @@ from kgrec.models.base import Objective, Plan
 from kgrec.ops.optimizer import Optimizer
 from kgrec.training.micro_batches import Pieces, in_pieces
 from kgrec.training.optimizers import clip
+from kgrec.training.parallel.columns import Apart
 
 
 class TrainingStep:
@@ -22,6 +23,7 @@ class TrainingStep:
         plan: What they are part of.
         pieces: How many pieces a batch is taken in, after running out of memory.
         clip_norm: Greatest norm of the gradients; 0 takes them as they are.
+        apart: The model's tables, where other processes hold the rest of their columns.
 
     Attributes:
         names: What the losses are called, in the order of what a call returns; empty before the
@@ -35,6 +37,7 @@ class TrainingStep:
         plan: Plan,
         pieces: Pieces,
         clip_norm: float = 0.0,
+        apart: Apart | None = None,
     ) -> None:
         self.names: tuple[str, ...] = ()
         self._objectives = objectives
@@ -42,6 +45,7 @@ class TrainingStep:
         self._plan = plan
         self._pieces = pieces
         self._clip_norm = clip_norm
+        self._apart = apart
 
     def __call__(self, batches: Sequence[Any]) -> Tensor:
         """Train on one batch of each objective; return the losses, unweighted."""
@@ -51,10 +55,13 @@ class TrainingStep:
                 values = self._backward(batches, self._pieces.count)
                 break
             except (MemoryError, RuntimeError) as error:
-                if not self._pieces.more(error, batches):
+                # pieces that the other processes do not take would leave them waiting
+                if self._apart is not None or not self._pieces.more(error, batches):
                     raise
 
-        if self._clip_norm:
+        if self._clip_norm and self._apart is not None:
+            self._apart.clip(self._optimizer, self._clip_norm)
+        elif self._clip_norm:
             clip(self._optimizer, self._clip_norm)
 
         self._optimizer.step()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from kgrec.batches import PairwiseBatch
 from kgrec.data.records.dataset import Dataset
 from kgrec.errors import ConfigError
-from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, Span
+from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, Span, Split
 from kgrec.models.effects import FactorEffects
 from kgrec.nn.init import normal
 from kgrec.ops.pairwise import bpr_rows
@@ -106,11 +106,19 @@ class BPRMF(Recommender):
         """Return BPR with L2 on the rows of the batch (Section 4.1)."""
         pairs = batch.user, batch.positive, batch.negative
         weight = self.config.l2_weight
-        return bpr_rows(self.users, self.items, *pairs, l2_weight=weight, bias=self.item_bias)
+        return bpr_rows(
+            self.users,
+            self.items,
+            *pairs,
+            l2_weight=weight,
+            bias=self.item_bias,
+            total=self.shard.sums,
+        )
 
     def plan(self) -> Plan:
         """Return one pairwise objective."""
-        return Plan((Objective(PairwiseBatch, self.cf_loss, name="bpr", capturable=True),))
+        objective = Objective(PairwiseBatch, self.cf_loss, name="bpr", capturable=True)
+        return Plan((objective,), parallel="columns", split=Split((self.users, self.items)))
 
     def scorer(self) -> DotProduct:
         """Return the embeddings; a bias rides along as one more dimension."""

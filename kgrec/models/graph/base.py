@@ -5,7 +5,7 @@ for ranking and explanation.
 from abc import abstractmethod
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -17,7 +17,7 @@ from kgrec.data.records.known import Known
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.graph.reach import reached
 from kgrec.graph.symmetric import PairGraph
-from kgrec.models.base import DotProduct, Objective, Plan, Recommender, ranking_objective
+from kgrec.models.base import DotProduct, Objective, Plan, Recommender, Split, ranking_objective
 from kgrec.models.effects import PropagationEffects, with_parameters_of
 from kgrec.models.typed_facts import FactContrast, TripleLoss
 from kgrec.nn.contrast import info_nce
@@ -133,6 +133,9 @@ class RankedLight(LightRecommender):
         generator: Draws the initial embeddings.
     """
 
+    splits: ClassVar[bool] = False
+    """Whether its losses go through ``shard``, so that its table may lie apart by columns."""
+
     def __init__(self, ckg: CollaborativeKG, config: Any, generator: torch.Generator) -> None:
         super().__init__(ckg, config, generator)
         self.warm = self._warm()
@@ -151,7 +154,7 @@ class RankedLight(LightRecommender):
         """
         nodes = torch.cat([batch.user + self.ckg.num_entities, batch.positive, batch.negative])
         weight: float = self.config.l2_weight
-        if fixed_shapes(nodes):
+        if fixed_shapes(nodes) and not self.shard.apart:
             z = self()
             squares = l2(*take_rows(self.nodes, nodes).chunk(3))
             return bpr_rows(z, z, *nodes.chunk(3)) + weight * squares
@@ -159,7 +162,8 @@ class RankedLight(LightRecommender):
         rows, at, times = torch.unique(nodes, return_inverse=True, return_counts=True)
         z, start = self.rows(rows)  # (distinct nodes of the batch, dim)
         ego: Tensor = (times * start.square().sum(1)).sum() / (2 * len(batch.user))
-        return bpr_rows(z, z, *at.chunk(3)) + weight * ego
+        loss = bpr_rows(z, z, *at.chunk(3), total=self.shard.sums)
+        return loss + weight * self.shard.total(ego)
 
     def softmax_loss(self, batch: PositiveBatch) -> Float[Tensor, ""]:
         """Return the cosine softmax over all items that have training interactions, with L2 on
@@ -173,10 +177,12 @@ class RankedLight(LightRecommender):
         z, start = self.rows(torch.cat([self.warm.items, users]))  # (warm + users, dim)
         user = at + count
         positive = self.warm.position[batch.positive]
-        ego = l2(*take_rows(start, torch.cat([user, positive])).chunk(2))
-        loss: Tensor = self.warm(take_rows(z, user), z[:count], batch.positive)
+        ego = self.shard.total(l2(*take_rows(start, torch.cat([user, positive])).chunk(2)))
+        z = self.shard.rows(z)
+        some = self.shard.share(len(user))
+        loss: Tensor = self.warm(take_rows(z, user[some]), z[:count], batch.positive[some])
         weight: float = self.config.l2_weight
-        return loss + weight * ego
+        return self.shard.mean(loss, len(user)) + weight * ego
 
     def by_user_loss(self, batch: UserBatch) -> Float[Tensor, ""]:
         """Return ``softmax_loss`` of all interactions of some users, a row of cosines per user."""
@@ -197,10 +203,22 @@ class RankedLight(LightRecommender):
         rows, at = torch.unique(nodes, return_inverse=True)
         z, start = self.rows(rows)
         size = len(batch.user)
-        ego = l2(*take_rows(start, at[: 2 * size]).chunk(2))
-        user, item, other = torch.split(take_rows(unit_rows(z), at), [size, size, len(drawn)])
+        ego = self.shard.total(l2(*take_rows(start, at[: 2 * size]).chunk(2)))
+        z = unit_rows(self.shard.rows(z))
+        user, item, other = torch.split(take_rows(z, at), [size, size, len(drawn)])
+        some = self.shard.share(size)
+        same = batch.positive[some], drawn
+        loss = self.warm.over_drawn(user[some], item[some], other, same)
         weight: float = self.config.l2_weight
-        return self.warm.over_drawn(user, item, other, (batch.positive, drawn)) + weight * ego
+        return self.shard.mean(loss, size) + weight * ego
+
+    def split(self) -> dict[str, Any]:
+        """Return what the plan says of training by several processes: columns of a table that is
+        propagated linearly never meet.
+        """
+        edges = self.graph.csr.num_edges
+        tables = Split((self.nodes,), edges, self.config.num_layers)
+        return {"parallel": "columns", "split": tables} if self.splits else {}
 
 
 class FactLight(RankedLight):
@@ -233,6 +251,10 @@ class FactLight(RankedLight):
         ranking = ranking_objective(self.config.loss, self.pairwise_loss, self.softmax_loss)
         more = self.fact_objectives()
         return Plan((ranking, *more), joint=bool(more))
+
+    def split(self) -> dict[str, Any]:
+        """Return what lies apart: nothing where triples have a loss, which needs whole rows."""
+        return {} if self.facts.weight else super().split()
 
 
 class ContrastedLight(RankedLight):
@@ -267,7 +289,27 @@ class ContrastedLight(RankedLight):
     def plan(self) -> Plan:
         """Return one objective of two losses."""
         objective = ranking_objective(self.config.loss, self.loss, self.loss)
-        return Plan((objective,), begin_epoch=self._begin)
+        return Plan((objective,), begin_epoch=self._begin, **self.split())
+
+    def recognized(
+        self,
+        first: Float[Tensor, "batch dim"],
+        second: Float[Tensor, "batch dim"],
+        cut: int,
+        temperature: float | int,
+    ) -> Float[Tensor, ""]:
+        """Return how little whole rows of two views are recognized among their own kind: ``cut``
+        users, and items after them.
+        """
+        losses = []
+        for part in (slice(cut), slice(cut, None)):
+            one, two = first[part], second[part]
+            some = self.shard.share(len(one))
+            own = torch.arange(len(one), device=one.device)[some]
+            loss = info_nce(one[some], two, temperature, own)
+            losses.append(self.shard.mean(loss, len(one)))
+
+        return losses[0] + losses[1]
 
     def _begin(self, epoch: int, seed: int) -> None:
         self.reseed(derive(seed, "views", epoch))
@@ -298,13 +340,14 @@ class TwoViews(ContrastedLight):
         if self.config.contrast == "batch":
             users, items = torch.unique(users), torch.unique(items)
             nodes = torch.cat([users, items])
-            first, second = (self.view(number, nodes) for number in (0, 1))
-            cut = len(users)
-            of_users = info_nce(first[:cut], second[:cut], tau)
-            return of_users + info_nce(first[cut:], second[cut:], tau)
+            first, second = (self.shard.rows(self.view(number, nodes)) for number in (0, 1))
+            return self.recognized(first, second, len(users), tau)
 
         every = torch.arange(self.ckg.num_nodes, device=users.device)
-        first, second = (self.view(number, every) for number in (0, 1))
-        of_users = info_nce(take_rows(first, users), second[entities:], tau, users - entities)
+        first, second = (self.shard.rows(self.view(number, every)) for number in (0, 1))
+        some = self.shard.share(len(users))
+        rows = users[some], items[some]
+        of_users = info_nce(take_rows(first, rows[0]), second[entities:], tau, rows[0] - entities)
         catalog = second[: self.ckg.num_items]
-        return of_users + info_nce(take_rows(first, items), catalog, tau, items)
+        of_items = info_nce(take_rows(first, rows[1]), catalog, tau, rows[1])
+        return self.shard.mean(of_users + of_items, len(users))

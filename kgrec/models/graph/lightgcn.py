@@ -141,6 +141,8 @@ class LightGCN(FactLight):
     Source: He et al., LightGCN, SIGIR 2020. https://arxiv.org/abs/2002.02126
     """
 
+    splits = True
+
     @classmethod
     def from_dataset(
         cls, data: Dataset, config: LightGCNConfig, generator: torch.Generator
@@ -170,7 +172,7 @@ class LightGCN(FactLight):
             self.config.loss, self.pairwise_loss, self.softmax_loss, capturable=same
         )
         more = self.fact_objectives()
-        return Plan((objective, *more), joint=bool(more), begin_epoch=self._reseed)
+        return Plan((objective, *more), joint=bool(more), begin_epoch=self._reseed, **self.split())
 
     def _reseed(self, epoch: int, seed: int) -> None:
         self.propagate.edge_dropout.reseed(derive(seed, "dropped edges", epoch))

@@ -115,6 +115,8 @@ class SGL(TwoViews):
     Source: Wu et al., SGL, SIGIR 2021. https://arxiv.org/abs/2010.10783
     """
 
+    splits = True
+
     def __init__(self, ckg: CollaborativeKG, config: SGLConfig, generator: torch.Generator) -> None:
         super().__init__(ckg, config, generator)
         self._views: tuple[tuple[Tensor, ...], ...] = ()

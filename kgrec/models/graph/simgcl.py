@@ -14,7 +14,7 @@ from torch import Tensor
 from kgrec.errors import ConfigError
 from kgrec.models.base import Preset, Span
 from kgrec.models.graph.base import ContrastedLight
-from kgrec.nn.contrast import check_contrast, info_nce
+from kgrec.nn.contrast import check_contrast
 from kgrec.nn.light import NoisyPropagation
 from kgrec.nn.ranking_loss import check_ranking_loss
 
@@ -101,6 +101,7 @@ class SimGCL(ContrastedLight):
     """
 
     propagate: NoisyPropagation
+    splits = True
 
     def _propagation(self) -> NoisyPropagation:
         return NoisyPropagation(self.config.num_layers, self.config.noise)
@@ -110,14 +111,14 @@ class SimGCL(ContrastedLight):
         users, items = torch.unique(users), torch.unique(items)
         nodes = torch.cat([users, items])
         z, _ = self.rows(nodes)
-        first, second = (z + (self._noisy()[nodes] - z).detach() for _ in range(2))
-        cut = len(users)
-        tau = self.config.contrast_temperature
-        return info_nce(first[:cut], second[:cut], tau) + info_nce(first[cut:], second[cut:], tau)
+        views = [z + (self._noisy()[nodes] - z).detach() for _ in range(2)]
+        first, second = (self.shard.rows(view) for view in views)
+        return self.recognized(first, second, len(users), self.config.contrast_temperature)
 
     def _noisy(self) -> Float[Tensor, "nodes dim"]:
         """Return Z of a pass with noise, without a gradient (Section 3)."""
-        layers = self.propagate.perturbed(self.nodes, self.graph.csr, self.graph.weight)
+        csr, weight = self.graph.csr, self.graph.weight
+        layers = self.propagate.perturbed(self.nodes, csr, weight, self.shard)
         return torch.stack(layers).mean(0)
 
     def reseed(self, seed: int) -> None:

@@ -15,7 +15,7 @@ from kgrec.batches import PairwiseBatch, PositiveBatch
 from kgrec.errors import ConfigError
 from kgrec.models.base import Preset, Span
 from kgrec.models.graph.base import ContrastedLight
-from kgrec.nn.contrast import check_contrast, info_nce
+from kgrec.nn.contrast import check_contrast
 from kgrec.nn.light import NoisyPropagation
 from kgrec.nn.ranking_loss import check_ranking_loss
 from kgrec.ops.propagate import poly_rows
@@ -108,6 +108,7 @@ class XSimGCL(ContrastedLight):
     """
 
     propagate: NoisyPropagation
+    splits = True
     _noisy: tuple[Tensor, Tensor]  # Z' and e'^(l*) of the step
 
     def _propagation(self) -> NoisyPropagation:
@@ -115,7 +116,8 @@ class XSimGCL(ContrastedLight):
 
     def loss(self, batch: PairwiseBatch | PositiveBatch) -> dict[str, Float[Tensor, ""]]:
         """Return the loss of the ranking and that of the contrast, of one pass with noise."""
-        layers = self.propagate.perturbed(self.nodes, self.graph.csr, self.graph.weight)
+        csr, weight = self.graph.csr, self.graph.weight
+        layers = self.propagate.perturbed(self.nodes, csr, weight, self.shard)
         self._noisy = torch.stack(layers).mean(0), layers[self.config.layer - 1]
         return super().loss(batch)
 
@@ -134,9 +136,8 @@ class XSimGCL(ContrastedLight):
         only = (0.0,) * self.config.layer + (1.0,)
         layer, _ = poly_rows(self.nodes, self.graph.csr, self.graph.weight, only, nodes)
         layer = layer + (self._noisy[1][nodes] - layer).detach()  # e'^(l*)
-        cut = len(users)
-        tau = self.config.contrast_temperature
-        return info_nce(z[:cut], layer[:cut], tau) + info_nce(z[cut:], layer[cut:], tau)
+        first, second = self.shard.rows(z), self.shard.rows(layer)
+        return self.recognized(first, second, len(users), self.config.contrast_temperature)
 
     def reseed(self, seed: int) -> None:
         """Start the noise of an epoch."""

@@ -1,0 +1,91 @@
+"""What training by several processes would cost, before any of it starts."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kgrec.data.records.dataset import Dataset
+from kgrec.errors import ConfigError, MissingFileError
+from kgrec.models.base import Recommender
+from kgrec.process import total_memory
+from kgrec.runs.run import build_model
+from kgrec.runs.settings import choose
+from kgrec.scale.cost import H200X8, Advice, Hardware, Work, advise, cpus
+from kgrec.training.parallel.decision import hardware_of, work_of
+
+
+def advice_for(
+    data: Dataset,
+    model: str | type[Recommender],
+    settings: Mapping[str, Any],
+    worlds: Sequence[int],
+    hardware: str | None = None,
+) -> Advice:
+    """Return how many processes a training on a dataset is worth.
+
+    Raises:
+        ConfigError: If the model cannot be split over processes, or the hardware is not known.
+    """
+    chosen = choose(model, "default", settings)
+    made = build_model(chosen, data, 0)
+    work = work_of(made, made.plan(), chosen.train, len(data.train))
+    if work is None:
+        raise ConfigError(
+            f"{chosen.name} cannot be split over processes. Run seeds and settings side by side: "
+            "torchrun -m kgrec tune."
+        )
+
+    return advise(work, hardware_named(hardware), worlds)
+
+
+def advice_of_description(path: str, worlds: Sequence[int], hardware: str | None = None) -> Advice:
+    """Return how many processes a training is worth whose data are only described: a TOML file of
+    ``nodes``, ``edges``, ``dim``, ``layers``, ``batch``, ``interactions``, ``softmax``, ``size``.
+
+    Raises:
+        MissingFileError: If the file is not there.
+        ConfigError: If it cannot be read, or names something else.
+    """
+    told = _table(path)
+    known = [one.name for one in fields(Work)]
+    wrong = [name for name in told if name not in known]
+    if wrong or not {"nodes", "edges"} <= told.keys():
+        raise ConfigError(
+            f"{path}: a description has nodes and edges, and may have {', '.join(known[2:])}"
+            + (f"; not {wrong[0]}." if wrong else ".")
+        )
+
+    return advise(Work(**told), hardware_named(hardware), worlds)
+
+
+def hardware_named(name: str | None) -> Hardware:
+    """Return the numbers of some hardware: "cpu", "h200x8", a TOML file, or None for this machine.
+
+    Raises:
+        MissingFileError: If the file is not there.
+        ConfigError: If the name is not known, or the file names something else.
+    """
+    if name is None:
+        return hardware_of(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    if name == "cpu":
+        return cpus(torch.get_num_threads(), total_memory())
+    if name == H200X8.name:
+        return H200X8
+    if not name.endswith(".toml"):
+        raise ConfigError(f"--hardware {name[:40]}: not one of cpu, h200x8, FILE.toml.")
+
+    return Hardware.of({"name": Path(name).stem, **_table(name)}, name)
+
+
+def _table(path: str) -> dict[str, Any]:
+    if not Path(path).is_file():
+        raise MissingFileError(f"{path}: not there. Name a TOML file.")
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        why = " ".join(str(error).split())[:120]
+        raise ConfigError(f"{path}: not a TOML file ({why}).") from None

@@ -1,0 +1,121 @@
+"""Tables turned from columns to rows and back, and rows looked up in a table apart by rows."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from kgrec.errors import ConfigError
+from kgrec.scale.world import World
+
+
+def row_range(count: int, world: World) -> range:
+    """Return the rows that a process holds where a table of so many lies apart by rows."""
+    rank, size = world.rank, world.size
+    return range(count * rank // size, count * (rank + 1) // size)
+
+
+def columns_to_rows(own: Float[Tensor, "nodes _"], world: World) -> Float[Tensor, "_ dim"]:
+    """Return whole rows of ``row_range``, given this process's columns of all rows.
+
+    What dense layers need of a table that is propagated by columns. The gradient goes the other
+    way; each process sends (W - 1) / W^2 of the table.
+    """
+    if world.size == 1:
+        return own
+    result: Tensor = _Turned.apply(own, world, len(own))  # type: ignore[no-untyped-call]
+    return result
+
+
+def rows_to_columns(
+    own: Float[Tensor, "_ dim"], world: World, count: int
+) -> Float[Tensor, "nodes _"]:
+    """Return this process's columns of all ``count`` rows, given the whole rows of ``row_range``."""
+    if world.size == 1:
+        return own
+    result: Tensor = _Turned.apply(own, world, -count)  # type: ignore[no-untyped-call]
+    return result
+
+
+def lookup_rows(
+    own: Float[Tensor, "_ dim"], rows: Int[Tensor, " batch"], world: World
+) -> Float[Tensor, "batch dim"]:
+    """Return rows of a table of which process r holds those with ``row % W == r``, row by row.
+
+    Each process asks for rows of its own and gets their gradients back as well: what several ask
+    for is added in the order of ranks. Three exchanges: numbers out, rows back, gradients out.
+
+    Raises:
+        ConfigError: If a row is beyond what a process holds.
+    """
+    result: Tensor = _Lookup.apply(own, rows, world)  # type: ignore[no-untyped-call]
+    return result
+
+
+def _to_rows(own: Tensor, world: World) -> Tensor:
+    """Send every process its rows of this one's columns."""
+    count, width = own.shape
+    sizes = [len(row_range(count, World(rank, world.size))) for rank in range(world.size)]
+    mine = sizes[world.rank]
+    received = world.all_to_all(own, sizes, [mine] * world.size)
+    return received.view(world.size, mine, width).transpose(0, 1).reshape(mine, -1)
+
+
+def _to_columns(own: Tensor, world: World, count: int) -> Tensor:
+    """Send every process its columns of this one's rows."""
+    rows, dim = own.shape
+    width = dim // world.size
+    sizes = [len(row_range(count, World(rank, world.size))) for rank in range(world.size)]
+    parts = own.view(rows, world.size, width).transpose(0, 1).reshape(-1, width)
+    return world.all_to_all(parts, [rows] * world.size, sizes)
+
+
+class _Turned(torch.autograd.Function):
+    """Columns to rows where ``count`` is positive, else rows to columns."""
+
+    @staticmethod
+    def forward(ctx: Any, own: Tensor, world: World, count: int) -> Tensor:
+        ctx.recipe = world, count
+        if count > 0:
+            return _to_rows(own, world)
+        return _to_columns(own, world, -count)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
+        world, count = ctx.recipe
+        if count > 0:
+            return _to_columns(upstream, world, count), None, None
+        return _to_rows(upstream, world), None, None
+
+
+class _Lookup(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, own: Tensor, rows: Tensor, world: World) -> Tensor:
+        owner = rows % world.size
+        order = torch.argsort(owner, stable=True)
+        given = torch.bincount(owner, minlength=world.size)
+        taken = world.all_to_all(given)
+        asked = world.all_to_all(rows[order] // world.size, given.tolist(), taken.tolist())
+        if len(asked) and int(asked.max()) >= len(own):
+            raise ConfigError(
+                f"rank {world.rank} holds {len(own)} rows and is asked for row {int(asked.max())}."
+            )
+
+        found = world.all_to_all(own[asked], taken.tolist(), given.tolist())
+        ctx.recipe = (world, len(own), given.tolist(), taken.tolist())
+        ctx.save_for_backward(order, asked)
+        out = torch.empty_like(found)
+        out[order] = found
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
+        order, asked = ctx.saved_tensors
+        world, count, given, taken = ctx.recipe
+        received = world.all_to_all(upstream[order], given, taken)
+        total = upstream.new_zeros(count, upstream.shape[1])
+        return total.index_add_(0, asked, received), None, None

@@ -1,0 +1,57 @@
+"""Whether several processes train a model faster than one."""
+
+import os
+
+import torch
+
+from kgrec.models.base import Plan, Recommender
+from kgrec.process import total_memory
+from kgrec.scale.cost import H200X8, Advice, Hardware, Work, advise, cpus
+from kgrec.training.config import TrainConfig
+
+
+def work_of(model: Recommender, plan: Plan, config: TrainConfig, interactions: int) -> Work | None:
+    """Return what a step of a model does, for the cost model; None where it cannot be split."""
+    if plan.parallel != "columns" or plan.split is None or not plan.objectives:
+        return None
+
+    tables = plan.split.tables
+    return Work(
+        sum(len(table) for table in tables),
+        plan.split.edges,
+        tables[0].shape[1] if tables[0].dim() == 2 else 1,
+        plan.split.layers,
+        config.batch_size,
+        interactions,
+        plan.objectives[0].name != "bpr",
+        tables[0].element_size(),
+    )
+
+
+def hardware_of(device: torch.device) -> Hardware:
+    """Return the numbers of this machine: those of an H200 with its own memory for any GPU."""
+    if device.type == "cuda":
+        return H200X8
+    return cpus(torch.get_num_threads() if "RANK" not in os.environ else _cpus(), total_memory())
+
+
+def declined(
+    model: Recommender,
+    plan: Plan,
+    config: TrainConfig,
+    interactions: int,
+    device: torch.device,
+    size: int,
+) -> str:
+    """Return why so many processes had better not train a model together; "" where they should."""
+    work = work_of(model, plan, config, interactions)
+    if work is None:
+        return f"{type(model).__name__} cannot be split over processes"
+
+    found: Advice = advise(work, hardware_of(device), [1, size])
+    return "" if found.best == size else f"{found.reason}; parallel=columns splits it anyway"
+
+
+def _cpus() -> int:
+    """Return the processors of this machine: torchrun sets each process to one thread."""
+    return os.cpu_count() or 1

@@ -1,0 +1,100 @@
+"""The cost model: formulas by hand, and what it advises."""
+
+import json
+
+import pytest
+
+from kgrec.cli import run
+from kgrec.errors import ConfigError
+from kgrec.scale.cost import H200X8, Hardware, Work, advise, bytes_of, cpus, step_seconds
+
+GOWALLA = Work(70_839, 1_600_000, layers=3, batch=2048, interactions=810_128)
+BILLION = Work(50_000_000, 2_000_000_000, layers=3, batch=1_000_000)
+
+
+def test_bytes_by_hand():
+    # 5,694 rows of 64 columns, 4 processes: 2 x 5,694 x 16 x 3 x 4
+    assert bytes_of("gather", rows=5694, dim=64, world=4) == 2_186_496
+    # 2,049 numbers: 2 x 3 / 4 x 2,049 x 4
+    assert bytes_of("scores", rows=2049, world=4) == 12_294
+    assert bytes_of("scores", rows=2049, world=2) == 8_196
+    assert bytes_of("columns_to_rows", rows=800, dim=8, world=4) == 800 * 8 * 4 * 3 // 16
+    assert bytes_of("lookup", rows=24_576, dim=64, world=8) == 24_576 * (8 + 512) * 7 // 8
+    assert all(bytes_of(kind, rows=8, dim=8) == 0 for kind in ("gather", "scores", "lookup"))
+
+
+def test_seconds_by_hand():
+    """Gowalla on one H200: a product moves 1.6 M x 264 + 2 x 70,839 x 256 bytes from the cache."""
+    product = 1_600_000 * (256 + 8) + 2 * 70_839 * 256
+    touched = 2 * GOWALLA.rows / 70_839
+    moved = (4 + 2 * touched) * product + 28 * 70_839 * 64
+    assert step_seconds(GOWALLA, H200X8, 1) == pytest.approx(moved / 5.5e12 + 30e-6)
+    assert step_seconds(GOWALLA, H200X8, 1) == pytest.approx(0.41e-3, rel=0.05)
+    assert step_seconds(GOWALLA, H200X8, 8) == pytest.approx(0.1e-3, rel=0.35)
+
+
+def test_memory_is_that_of_the_design():
+    assert BILLION.memory(1) == 1536 * BILLION.nodes + 12 * BILLION.edges + 8 * BILLION.nodes
+    assert BILLION.memory(8) < BILLION.memory(1) / 2
+
+
+@pytest.mark.parametrize("hardware", [H200X8, cpus(2, 16 << 30)])
+def test_gowalla_is_for_one_process(hardware):
+    found = advise(GOWALLA, hardware, (1, 2, 4, 8, 16))
+    assert (found.best, found.parallel) == (1, "none")
+
+
+def test_two_billion_edges_are_for_eight():
+    found = advise(BILLION, H200X8, (1, 2, 4, 8, 16))
+    assert (found.best, found.parallel) == (8, "columns")
+    assert "16 bytes" in found.rows[-1].note
+    wide = advise(Work(50_000_000, 2_000_000_000, dim=128, batch=1_000_000), H200X8, (1, 8, 16))
+    assert wide.best == 16
+    assert not wide.rows[0].fits
+
+
+def test_a_graph_that_does_not_fit_is_said():
+    found = advise(Work(10**9, 10**11), H200X8, (1, 8))
+    assert found.best == 0
+    assert "each process holds the graph" in found.reason
+
+
+def test_bad_descriptions_are_refused():
+    with pytest.raises(ConfigError, match="nodes=0"):
+        Work(0, 1)
+    with pytest.raises(ConfigError, match="size=3"):
+        Work(1, 1, size=3)
+    with pytest.raises(ConfigError, match="--world"):
+        advise(GOWALLA, H200X8, (0,))
+    with pytest.raises(ConfigError, match="cache is missing"):
+        Hardware.of({"name": "mine"} | {name: 1 for name in ("bandwidth", "link")}, "mine.toml")
+
+
+def test_doctor_reads_a_description(tmp_path, capsys):
+    file = tmp_path / "big.toml"
+    file.write_text("nodes = 50_000_000\nedges = 2_000_000_000\nbatch = 1_000_000\n")
+    words = ["doctor", str(file), "--world", "1,2,4,8,16", "--hardware", "h200x8"]
+    assert run(words) == 0
+    assert "On h200x8: columns, 8." in capsys.readouterr().out
+    assert run([*words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["best"] == 8
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "message"),
+    [
+        ("edges = 3\n", (), "has nodes and edges"),
+        ("nodes = 3\nedges = 3\ncolor = 1\n", (), "not color"),
+        ("nodes = [", (), "not a TOML file"),
+        ("nodes = 3\nedges = 3\n", ("--hardware", "abacus"), "not one of cpu, h200x8"),
+        ("nodes = 3\nedges = 3\n", ("--hardware", "none.toml"), "not there"),
+        ("nodes = 3\nedges = 3\n", ("--world", "1,x"), "expected numbers of processes"),
+    ],
+)
+def test_doctor_refuses_in_one_line(tmp_path, capsys, text, words, message):
+    file = tmp_path / "data.toml"
+    file.write_text(text)
+    assert run(["doctor", str(file), "--world", "1,2", *words]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1

@@ -1,0 +1,134 @@
+"""A folder of parts: whole or not there, gone on with, never mixed."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kgrec.errors import CheckpointError, ConfigError
+from kgrec.runs.parts import parts_in
+from kgrec.scale.world import World
+
+MADE_OF = {"model": "toy", "k": 3}
+
+
+def write(users, place):
+    place.write_bytes(f"{users.start}-{users.stop}".encode() + b"PAR1")
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_parts_are_named_by_their_first_user_and_success_comes_last(tmp_path):
+    folder = tmp_path / "lists"
+    with parts_in(folder, MADE_OF, 7, chunk=3) as parts:
+        assert parts.each(write, "writing") == 0
+    assert names(folder) == [
+        "_SUCCESS.json",
+        "_started.json",
+        *(f"part-{start:010d}.parquet" for start in (0, 3, 6)),
+    ]
+    assert (folder / "part-0000000006.parquet").read_bytes() == b"6-7PAR1"
+    record = json.loads((folder / "_SUCCESS.json").read_text())
+    assert (record["parts"], record["users"], record["chunk"], record["k"]) == (3, 7, 3, 3)
+
+
+def test_what_is_there_is_not_made_again(tmp_path):
+    folder = tmp_path / "lists"
+
+    def stop_at_second(users, place):
+        if users.start:
+            place.write_bytes(b"half")
+            raise KeyboardInterrupt
+        write(users, place)
+
+    with pytest.raises(KeyboardInterrupt), parts_in(folder, MADE_OF, 7, chunk=3) as parts:
+        parts.each(stop_at_second, "writing")
+    assert names(folder) == ["_started.json", "part-0000000000.parquet"]
+
+    (folder / "part-0000000000.parquet").write_bytes(b"keptPAR1")
+    (folder / ".part-0000000003.parquet.tmp").write_bytes(b"half")  # of a killed process
+    with parts_in(folder, MADE_OF, 7, chunk=3) as parts:
+        assert parts.each(write, "writing") == 1
+    assert (folder / "part-0000000000.parquet").read_bytes() == b"keptPAR1"
+    assert not list(folder.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("made_of", "users", "chunk", "message"),
+    [
+        ({"model": "toy", "k": 4}, 7, 3, "begun with k 3, not 4"),
+        ({"model": "other", "k": 3}, 7, 3, "begun with model toy, not other"),
+        (MADE_OF, 8, 3, "begun with users 7, not 8"),
+        (MADE_OF, 7, 2, "begun with chunk 3, not 2"),
+    ],
+)
+def test_a_folder_begun_otherwise_is_refused(tmp_path, made_of, users, chunk, message):
+    with parts_in(tmp_path / "lists", MADE_OF, 7, chunk=3):
+        pass
+    with (
+        pytest.raises(CheckpointError, match=message),
+        parts_in(tmp_path / "lists", made_of, users, chunk=chunk),
+    ):
+        pass
+
+
+def test_other_peoples_folders_and_second_jobs_are_refused(tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "notes.txt").write_text("mine")
+    with pytest.raises(CheckpointError, match="other files"), parts_in(other, MADE_OF, 7):
+        pass
+    with pytest.raises(CheckpointError, match="not a folder"):  # noqa: SIM117
+        with parts_in(other / "notes.txt", MADE_OF, 7):
+            pass
+    with parts_in(tmp_path / "lists", MADE_OF, 7):  # noqa: SIM117
+        with pytest.raises(CheckpointError, match="at work there"):
+            with parts_in(tmp_path / "lists", MADE_OF, 7):
+                pass
+    with pytest.raises(ConfigError, match="--chunk 0"), parts_in(other, MADE_OF, 7, chunk=0):
+        pass
+
+
+def test_a_part_that_was_cut_short_is_named(tmp_path):
+    folder = tmp_path / "lists"
+    with parts_in(folder, MADE_OF, 7, chunk=3) as parts:
+        parts.each(write, "writing")
+    (folder / "part-0000000003.parquet").write_bytes(b"PA")
+    with (
+        pytest.raises(CheckpointError, match=r"part-0000000003.parquet: cut short. Remove it"),
+        parts_in(folder, MADE_OF, 7, chunk=3) as parts,
+    ):
+        parts.each(write, "writing")
+
+
+def test_the_command_line_fills_a_folder_as_the_table_says(tmp_path, capsys, monkeypatch):
+    import polars as pl
+
+    from kgrec.cli import run
+
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    words = ["-q", "train", "films", "--model", "popularity", "--out", str(tmp_path / "run")]
+    assert run(words) == 0
+    ask = ["recommend", str(tmp_path / "run"), "--users", "all", "-k", "4"]
+    assert run([*ask, "--out", str(tmp_path / "lists"), "--chunk", "300"]) == 0
+    assert run([*ask, "--out", str(tmp_path / "lists.parquet")]) == 0
+    parts = [pl.read_parquet(p) for p in sorted((tmp_path / "lists").glob("part-*"))]
+    table = pl.read_parquet(tmp_path / "lists.parquet")
+    columns = ["user", "rank", "item", "kind"]
+    assert len(parts) == 4
+    assert pl.concat(parts).select(columns).rows() == table.select(columns).rows()
+
+    numbers = tmp_path / "numbers"
+    assert run([*ask, "--out", str(numbers), "--ids", "rows"]) == 0
+    found = pl.read_parquet(numbers / "part-0000000000.parquet")
+    items = pl.read_parquet(numbers / "items.parquet")["item"]
+    assert items[found["item"].cast(pl.UInt32)].to_list() == table["item"].to_list()
+
+    capsys.readouterr()
+    assert run([*ask, "--out", str(tmp_path / "lists"), "-k", "5", "--chunk", "300"]) == 2
+    assert "begun with k 4, not 5" in capsys.readouterr().err
+    assert run([*ask, "--chunk", "3"]) == 2
+    assert Path(tmp_path / "lists/_SUCCESS.json").exists()
+    assert World.here().size == 1

@@ -1,0 +1,163 @@
+"""Who a process is, and what it says when it does not find the others."""
+
+import ast
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from kgrec.errors import ConfigError, WorldError
+from kgrec.scale.columns import WHOLE, Columns
+from kgrec.scale.rows import columns_to_rows, row_range, rows_to_columns
+from kgrec.scale.world import World
+
+
+@pytest.fixture
+def environment(monkeypatch):
+    def put(**values):
+        for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in values.items():
+            monkeypatch.setenv(name, value)
+
+    put()
+    return put
+
+
+def test_the_environment_says_who_is_there(environment):
+    assert World.here() == World(0, 1, 0)
+    environment(RANK="3", WORLD_SIZE="8", LOCAL_RANK="1")
+    assert World.here() == World(3, 8, 1)
+    environment(RANK="7", WORLD_SIZE="1")  # one process is alone, whatever else is left over
+    assert World.here() == World(0, 1, 0)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"RANK": "2", "WORLD_SIZE": "2"},
+        {"RANK": "-1", "WORLD_SIZE": "2"},
+        {"RANK": "x", "WORLD_SIZE": "2"},
+        {"WORLD_SIZE": "0"},
+        {"WORLD_SIZE": "many"},
+    ],
+)
+def test_a_broken_environment_is_refused(environment, values):
+    environment(**values)
+    with pytest.raises(ConfigError, match="torchrun"):
+        World.here()
+
+
+def test_others_without_an_address_cannot_be_found(environment):
+    environment(RANK="1", WORLD_SIZE="2")
+    with pytest.raises(ConfigError, match="MASTER_ADDR and MASTER_PORT"):
+        World.here().gather(1)
+
+
+def test_alone_there_is_nothing_to_wait_for():
+    world = World()
+    assert [world.claim("trial") for _ in range(3)] == [0, 1, 2]
+    assert world.claim("other") == 0
+    assert world.gather({"a": 1}) == [{"a": 1}]
+    assert world.hear("word") == "word"
+    world.agree({"dataset": "a"})
+    assert world.sent == {}
+    assert not torch.distributed.is_initialized()
+
+
+def test_alone_tables_are_whole():
+    x = torch.arange(6.0).view(3, 2)
+    assert WHOLE.rows(x) is x
+    assert WHOLE.total(x) is x
+    assert WHOLE.sums is None
+    assert x[WHOLE.share(3)].shape == (3, 2)
+    assert columns_to_rows(x, World()) is x
+    assert rows_to_columns(x, World(), 3) is x
+
+
+def test_columns_and_shares_of_a_batch_cut_evenly():
+    table = torch.arange(24.0).view(2, 12)
+    parts = [Columns(World(rank, 4), 12).own(table) for rank in range(4)]
+    assert torch.equal(torch.cat(parts, 1), table)
+    for count in (4, 7, 100):
+        shares = [Columns(World(rank, 4), 12).share(count) for rank in range(4)]
+        assert [i for one in shares for i in range(count)[one]] == list(range(count))
+    assert Columns(World(1, 4), 12).share(3) == slice(None)  # fewer rows than processes
+    assert [len(row_range(10, World(rank, 4))) for rank in range(4)] == [2, 3, 2, 3]
+
+
+def test_processes_that_do_not_divide_the_columns_are_refused():
+    with pytest.raises(ConfigError, match=r"16 columns .* 3 processes. Start 1, 2, 4, 8, 16"):
+        Columns(World(0, 3), 16)
+
+
+def test_torch_distributed_is_imported_where_it_is_used(root):
+    """torch loads parts of it by itself; kgrec asks for it in a world of several only."""
+    for path in (root / "kgrec/scale").glob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                assert "distributed" not in ast.unparse(node), path
+
+
+def lone(root, tmp_path, rank, **values):
+    """Run one process of two that never finds the other."""
+    base = {"RANK": rank, "WORLD_SIZE": "2", "KGREC_PEER_TIMEOUT": "2", "PYTHONPATH": str(root)}
+    words = [
+        "train",
+        "films",
+        "--model",
+        "bprmf",
+        "--set",
+        "epochs=1",
+        "--out",
+        str(tmp_path / "r"),
+    ]
+    return subprocess.run(
+        [sys.executable, "-m", "kgrec", "-q", *words],
+        env=dict(os.environ) | base | values,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        cwd=root,
+    )
+
+
+def test_a_taken_port_is_one_line(root, tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        done = lone(root, tmp_path, "0", MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.splitlines()[-1].startswith("kgrec: rank 0 of 2 has lost the others")
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.slow
+def test_a_host_that_is_not_there_is_one_line(root, tmp_path):
+    done = lone(root, tmp_path, "1", MASTER_ADDR="no-such-host.invalid", MASTER_PORT="29511")
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.splitlines()[-1].startswith("kgrec: rank 1 of 2 has lost the others")
+    assert "no-such-host.invalid" in done.stderr
+
+
+def test_a_timeout_is_a_number(environment, monkeypatch):
+    environment(RANK="1", WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT="1")
+    monkeypatch.setenv("KGREC_PEER_TIMEOUT", "soon")
+    with pytest.raises(ConfigError, match="KGREC_PEER_TIMEOUT='soon'"):
+        World.here().hear()
+
+
+def test_errors_name_the_rank_once(environment, capsys):
+    from kgrec.cli import run
+
+    environment(RANK="1", WORLD_SIZE="2")
+    assert run(["info", "films"]) == 2
+    assert capsys.readouterr().err.startswith(
+        "kgrec: rank 1: kgrec info is the work of one process"
+    )
+    assert issubclass(WorldError, RuntimeError)
