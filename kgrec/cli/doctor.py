@@ -125,7 +125,7 @@ def _across(
     except ValueError:
         raise ConfigError(f"--world {world[:40]}: expected numbers of processes, 1,2,4.") from None
 
-    from kgrec.runs.scaling import advice_for, advice_of_description
+    from kgrec.runs.processes.scaling import advice_for, advice_of_description
 
     if described:
         found = advice_of_description(dataset, sizes, hardware)

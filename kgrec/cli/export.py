@@ -15,7 +15,7 @@ from kgrec.escaping import clean
 
 if TYPE_CHECKING:
     from kgrec.runs.run import Vectors
-    from kgrec.serving.vector_index import Index
+    from kgrec.serving.publishing.vector_index import Index
 
 _STATEMENT = "vectors.json"
 
@@ -186,7 +186,7 @@ def _index(vectors: "Vectors", kind: str, dtype: str) -> "Index":
     """Return an index of the items that are ranked."""
     import numpy as np
 
-    from kgrec.serving.vector_index import build_index
+    from kgrec.serving.publishing.vector_index import build_index
 
     items = vectors.frames[vectors.items]
     users = vectors.frames.get(vectors.users)

@@ -139,8 +139,8 @@ def recommend(
 
     opened = load_run(run, allow=allow_class or ())
     if folder is not None:
-        from kgrec.runs.lists import recommend_all
-        from kgrec.runs.parts import CHUNK
+        from kgrec.runs.processes.lists import recommend_all
+        from kgrec.runs.processes.parts import CHUNK
 
         count, there = recommend_all(
             opened,
@@ -189,9 +189,9 @@ def _folder(users: str | None, out: Path | None, form: str | None) -> Path | Non
     return None
 
 
-def _refuse_parts(asked: bool) -> None:
+def _refuse_parts(given: bool) -> None:
     """Refuse what only a folder of parts has, where none is asked for."""
-    if asked:
+    if given:
         raise ConfigError(
             "--chunk, --ids and --share-items are of a folder of parts: --users all --out DIR."
         )

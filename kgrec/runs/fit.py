@@ -675,7 +675,7 @@ class _Job:
             plan=plan,
             apart=apart,
         )
-        summary = self._told_summary(model, done, apart)
+        summary = self._agreed_summary(model, done, apart)
         if self.refit:
             self.chosen = pinned(self.chosen, summary.get("settled", {}))
             return self._second_pass(summary, None)
@@ -783,7 +783,7 @@ class _Job:
         own = self.chosen.model if self.chosen.outside else None
         return load_run(out, own)
 
-    def _told_summary(
+    def _agreed_summary(
         self, model: Recommender, done: TrainState, apart: Apart | None
     ) -> dict[str, Any]:
         """Return the summary, which the first process measures for all."""
@@ -791,8 +791,8 @@ class _Job:
             return self._summary(model, done)
 
         summary = self._summary(model, done) if self.world.first else None
-        told: dict[str, Any] = self.world.hear(summary, patient=True)
-        return told
+        heard: dict[str, Any] = self.world.hear(summary, patient=True)
+        return heard
 
     def _check_metric(self) -> None:
         metric = self.chosen.train.metric

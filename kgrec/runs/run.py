@@ -1022,7 +1022,7 @@ class Run:
             CheckpointError: If something else is at the folder.
             ConfigError: If ``huggingface_hub`` is needed and not installed.
         """
-        from kgrec.serving.publish import publish
+        from kgrec.serving.publishing.publish import publish
 
         refuse_after_fork(f"{to}: publishing a run")
         return publish(self, to, with_data=with_data)

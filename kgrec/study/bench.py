@@ -24,7 +24,6 @@ from kgrec.models.fallback import served
 from kgrec.process import refuse_after_fork
 from kgrec.runs.fit import fit
 from kgrec.runs.run import Run
-from kgrec.runs.trackers import tracking
 from kgrec.study.experiment import (
     DataChoice,
     Experiment,
@@ -36,6 +35,7 @@ from kgrec.study.experiment import (
 from kgrec.study.figures import Bench, Cell, sum_up
 from kgrec.study.folder import plain, study_folder
 from kgrec.study.tables import write_tables
+from kgrec.study.trackers import tracking
 from kgrec.study.tune import all_settings, tune
 from kgrec.study.values import EVERYTHING, stored_values, values_by_group
 from kgrec.training.loop import TrainState

@@ -17,7 +17,7 @@ from kgrec.errors import ConfigError, DataError, KgrecError, nearest
 from kgrec.evaluation.metrics import ranking_metric
 from kgrec.runs.run import PROTOCOLS
 from kgrec.runs.settings import Chosen, choose
-from kgrec.runs.trackers import check_trackers
+from kgrec.study.trackers import check_trackers
 
 Part = Literal["test", "valid"]
 METRICS = ("ndcg@20", "recall@20")
@@ -100,7 +100,7 @@ class Experiment:
         against: Name of the row that the others are compared with; None takes the best on the
             validation part.
         budget: What each model may use.
-        trackers: Where epochs are reported to, see ``kgrec.runs.trackers``.
+        trackers: Where epochs are reported to, see ``kgrec.study.trackers``.
         device: "auto", "cpu" or "cuda".
     """
 

@@ -405,8 +405,8 @@ class _Search:
             tasks.append(self._task(found, number, values, seconds))
 
         states = _optuna().trial.TrialState
-        told = self.world.hear({"tasks": tasks})["tasks"]
-        for trial, outcome in zip(drawn, self._tried(told), strict=True):
+        heard = self.world.hear({"tasks": tasks})
+        for trial, outcome in zip(drawn, self._tried(heard["tasks"]), strict=True):
             record = {
                 "seconds": outcome.seconds,
                 "epochs": outcome.epochs,

@@ -7,7 +7,8 @@ import pytest
 import kgrec
 from kgrec.cli import run as command
 from kgrec.errors import CapabilityError, ConfigError, DataError, UnknownIdError
-from kgrec.serving.tables.folder import KINDS, open_tables
+from kgrec.ops.strangers import KINDS
+from kgrec.serving.tables.folder import open_tables
 from kgrec.serving.tables.ranking import Person, Ranking
 from kgrec.serving.write_tables import write_tables
 from kgrec.testing import worlds

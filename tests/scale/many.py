@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from kgrec.runs.fit import fit
-from kgrec.runs.lists import recommend_all
+from kgrec.runs.processes.lists import recommend_all
 from kgrec.runs.run import Run, build_model, load_run
 from kgrec.runs.settings import choose
 from kgrec.scale.columns import gather_columns, sum_partial

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kgrec.errors import CheckpointError, ConfigError
-from kgrec.runs.parts import parts_in
+from kgrec.runs.processes.parts import parts_in
 from kgrec.scale.world import World
 
 MADE_OF = {"model": "toy", "k": 3}

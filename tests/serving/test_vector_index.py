@@ -10,7 +10,7 @@ import pytest
 import kgrec
 from kgrec.cli import run as command
 from kgrec.errors import CapabilityError, ConfigError
-from kgrec.serving.vector_index import build_index
+from kgrec.serving.publishing.vector_index import build_index
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_what_would_lose_the_lists_is_refused(folder, capsys, monkeypatch):
             build_index(kind, items, everything, users, "inner_product", dtype)
 
     # a graph that finds half: one line, and nothing is written
-    monkeypatch.setattr("kgrec.serving.vector_index._recall", lambda found, exact: 0.5)
+    monkeypatch.setattr("kgrec.serving.publishing.vector_index._recall", lambda found, exact: 0.5)
     goal = folder / "refused"
     arguments = ["export", str(folder / "run"), "--embeddings", str(goal), "--index", "usearch"]
     assert command(arguments) == 2
@@ -98,7 +98,7 @@ def test_what_would_lose_the_lists_is_refused(folder, capsys, monkeypatch):
     assert len(said) == 1
     assert "0.500 with 16 links, 0.500 with 32 links of the best 20" in said[0]
     assert not goal.exists()
-    monkeypatch.setattr("kgrec.serving.vector_index.find_spec", lambda name: None)
+    monkeypatch.setattr("kgrec.serving.publishing.vector_index.find_spec", lambda name: None)
     assert command(arguments) == 2
     assert "kgrec[index]" in capsys.readouterr().err
     assert command(["export", str(folder / "run"), "--serving", str(goal), "--index", "faiss"]) == 2
@@ -108,7 +108,9 @@ def test_what_would_lose_the_lists_is_refused(folder, capsys, monkeypatch):
 def test_effort_is_raised_until_the_lists_are_found(monkeypatch):
     pytest.importorskip("faiss", reason="needs kgrec[index]")
     shares = iter([0.5, 0.8, 0.96])
-    monkeypatch.setattr("kgrec.serving.vector_index._recall", lambda found, exact: next(shares))
+    monkeypatch.setattr(
+        "kgrec.serving.publishing.vector_index._recall", lambda found, exact: next(shares)
+    )
     made = build_index(
         "faiss", *numbers(2)[:1], np.ones(400, dtype=bool), numbers(2)[1], "inner_product"
     )

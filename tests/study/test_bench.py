@@ -166,7 +166,7 @@ def _summaries(found, name):
 
 KILLED = """
 import os, signal, sys
-import kgrec.runs.trackers as trackers
+import kgrec.study.trackers as trackers
 from kgrec.cli import run
 left = int(sys.argv[1])
 def count(self, state, report=trackers.Tracking.__call__):

@@ -18,7 +18,7 @@ from kgrec.data.records.ids import known_rows
 from kgrec.errors import ConfigError
 from kgrec.explanation.fingerprint import parameters_sum
 from kgrec.ops.strangers import KINDS
-from kgrec.runs.parts import CHUNK, Parts, parts_in
+from kgrec.runs.processes.parts import CHUNK, Parts, parts_in
 from kgrec.runs.ranker import Ranked
 from kgrec.runs.run import Run
 from kgrec.scale.world import World

@@ -1,0 +1,1 @@
+"""What several processes share of the work on a run, and what it would take."""
