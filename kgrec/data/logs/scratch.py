@@ -25,7 +25,7 @@ _PROGRAM = 224 << 20  # what the program and its libraries take before a row is 
 _BYTES_PER_KEY, _BYTES_PER_ROW = 100, 120  # of a dictionary while it is sorted, of rows likewise
 
 
-def memory_size(given: str | float) -> int:
+def memory_size(given: str | float | int) -> int:
     """Return the bytes that "1.5G", "800M" or a number of bytes say.
 
     Raises:

@@ -437,7 +437,7 @@ def row_note(sources: Sequence[str]) -> str:
     return f"{names}: rows are taken to be in the order of their times."
 
 
-def low_ratings(least: float) -> str:
+def low_ratings(least: float | int) -> str:
     """Return why rows with a lower rating are left out."""
     return f"rating below {least:g}"
 

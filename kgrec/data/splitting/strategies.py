@@ -1,6 +1,7 @@
 """Splitting strategies: random, temporal, leave-one-out, by users and by sessions."""
 
 from collections.abc import Callable, Sized
+from typing import Any
 
 import numpy as np
 
@@ -84,7 +85,7 @@ def boundaries(moments: Sized, ratios: tuple[float, float, float]) -> tuple[int,
     return first, second
 
 
-def by_moments(moments: np.ndarray, first: float, second: float) -> np.ndarray:
+def by_moments(moments: np.ndarray, first: Any, second: Any) -> np.ndarray:
     """Return the part of each interaction by the moments at which validation and test begin."""
     part = np.full(len(moments), TEST, dtype=np.int8)
     part[moments < second] = VALID

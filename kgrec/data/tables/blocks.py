@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
@@ -74,19 +74,19 @@ class Regular:
     ids: Mapping[str, int]
     numbers: Mapping[str, int]
 
-    def blocks(self, texts: frozenset[str], kind: type[pl.DataType]) -> Iterator[pl.DataFrame]:
+    def blocks(self, texts: frozenset[str], kind: Any) -> Iterator[pl.DataFrame]:
         """Yield the columns in blocks: ids as whole numbers, numbers as float64.
 
         Args:
             texts: Columns of ids that are known not to be plain whole numbers; such numbers are
                 several times as fast.
-            kind: What the others come as.
+            kind: The type of these.
 
         Raises:
             Irregular: At a block that is not regular.
             NotWhole: At an id that is no whole number, in a column not among ``texts``.
         """
-        kinds: dict[str, type[pl.DataType]] = {f"c{n}": pl.Float64 for n in self.numbers.values()}
+        kinds: dict[str, Any] = {f"c{n}": pl.Float64 for n in self.numbers.values()}
         kinds |= {
             f"c{number}": kind if name in texts else pl.String for name, number in self.ids.items()
         }
@@ -108,7 +108,7 @@ class Regular:
         block: bytes,
         *,
         texts: frozenset[str],
-        kinds: dict[str, type[pl.DataType]],
+        kinds: dict[str, Any],
     ) -> pl.DataFrame | None:
         """Return a block as a frame, nothing in columns of ids that are no whole numbers; None
         where it is not regular.
