@@ -295,7 +295,7 @@ def test_what_cannot_be_run_is_said_in_a_line(change, message, stored, tmp_path)
 
 
 def test_a_tracker_that_is_missing_or_unreachable_is_said(stored, tmp_path, monkeypatch):
-    from kgrec.runs import trackers
+    from kgrec.study import trackers
 
     find_spec = trackers.importlib.util.find_spec
     monkeypatch.setattr(
