@@ -31,7 +31,9 @@ def html_table(
 
 def _cells(row: Sequence[object]) -> str:
     first, *others = row
-    return f'<th scope="row">{_shown(first)}</th>' + "".join(map(_cell, others))
+    return f'<th scope="row" style="text-align: left">{_shown(first)}</th>' + "".join(
+        map(_cell, others)
+    )
 
 
 def _cell(value: object) -> str:

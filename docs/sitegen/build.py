@@ -76,6 +76,7 @@ def build(root: Path, execute: bool = True, cached: bool = False) -> int:
     stage(root, source)
     # Tutorials run in processes of their own, which find kgrec and what is beside it like this one.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    os.environ["TERM"] = "dumb"  # their tables without codes for a terminal
     paths = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)
     options = ["-D", f"nb_execution_cache_path={cache}"]

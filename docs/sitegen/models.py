@@ -76,7 +76,7 @@ def _order(family: str) -> int:
 
 def _row(one: ModelCard) -> str:
     recall_and_ndcg = one.results.get("ml-100k")
-    figures = "{:.3f} / {:.3f}".format(*recall_and_ndcg) if recall_and_ndcg else ""
+    figures = "{:.3f}\u00a0/\u00a0{:.3f}".format(*recall_and_ndcg) if recall_and_ndcg else ""
     folds = "yes" if one.folds_in else "no"
     cells = (one.summary, ", ".join(one.needs), folds, one.explains, figures)
     return f"| [`{one.name}`]({one.name}.md) | " + " | ".join(map(cell, cells)) + " |"
