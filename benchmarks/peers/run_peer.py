@@ -52,12 +52,12 @@ def lenskit(model, settings, seed, data):
     import pandas as pd
     from lenskit import batch
     from lenskit.als import ImplicitMFScorer
-    from lenskit.data import ItemListCollection, from_interactions_df
+    from lenskit.data import ItemList, ItemListCollection, from_interactions_df
     from lenskit.knn import ItemKNNScorer
     from lenskit.pipeline import predict_pipeline
 
     if model == "ease":
-        from lenskit.knn import EASEScorer  # from 2025.4 on
+        from lenskit.knn.ease import EASEScorer  # not in every version
 
         kind = EASEScorer
     else:
@@ -68,7 +68,7 @@ def lenskit(model, settings, seed, data):
     frame = pd.DataFrame(data["train"], columns=["user_id", "item_id"])
     pipe = predict_pipeline(kind(**settings), fallback=False)
     pipe.train(from_interactions_df(frame))
-    items = np.unique(data["train"][:, 1])
+    items = ItemList(item_ids=np.unique(data["train"][:, 1]))
 
     def scores(users):
         every = ItemListCollection.from_dict({int(user): items for user in users}, key="user_id")
