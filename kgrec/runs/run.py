@@ -1406,7 +1406,7 @@ def _placed_settings(
     allow: Collection[str],
 ) -> Chosen:
     """Return the settings of a run with newcomers: of its vectors, and of the model behind them."""
-    members: list[Any] = record.get("members") or []
+    members: list[dict[str, Any]] = record.get("members", [])
     if len(members) != 1:
         raise CheckpointError(f"{folder / CONFIG}: newcomers are placed in one model. Train again.")
 
