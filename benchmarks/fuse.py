@@ -63,12 +63,11 @@ GOALS = {
     "ml1m-kg": (0.315, 0.222),
     "lastfm-dbpedia": (0.334, 0.324),
 }
-NOTES = """Written by `benchmarks/fuse.py`: test parts of the given splits, the whole catalog ranked, training and validation items
-left out.
-Every choice is made on validation, inside `fit` ([the model's page](../models/kgfuse.md)). kgfuse and the single models are at their preset
-`default`; figures are means over the seeds, with the standard deviation where there are several. A difference is kgfuse minus the
-row, user by user,
-means over seeds first, with a 95 % bootstrap interval over users. Seconds are those of the machine it ran on, with whatever else ran there.
+NOTES = """Written by `benchmarks/fuse.py`: test parts of the given splits, the whole catalog ranked, training and validation
+items left out. Every choice is made on validation, inside `fit` ([the model's page](../models/kgfuse.md)). kgfuse and the
+single models are at their preset `default`; figures are means over the seeds, with the standard deviation where there are
+several. A difference is kgfuse minus the row, user by user, means over seeds first, with a 95 % bootstrap interval over
+users. Seconds are those of the machine it ran on, with whatever else ran there.
 """
 
 
@@ -326,7 +325,7 @@ def section(name: str, out: Path) -> list[str]:
 
     order = list(rows)
     recall, ndcg = GOALS[name]
-    goal = "".join(f" R@20 ≥ {recall}" if recall else "") + f" N@20 ≥ {ndcg}"
+    goal = (f" R@20 ≥ {recall}," if recall else "") + f" N@20 ≥ {ndcg}"
     lines = [f"## {name}", "", f"Goal:{goal}.", ""]
     lines += [
         "| row | R@20 | N@20 | kgfuse minus it, R@20 | N@20 | cold items R@20 | CPU s | seeds |",

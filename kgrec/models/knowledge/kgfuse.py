@@ -42,8 +42,8 @@ class KGFuseConfig:
     Attributes:
         item_weights: Grid of g, what item weights (A) count for beside vectors (B); 0 is B alone.
         attribute_weights: Grid of w, what an attribute counts for beside a user in A.
-        by_relation: Whether the attributes of each relation have a weight of their own; one
-            inversion per relation and value.
+        by_relation: Most items up to which the attributes of each relation have a weight of their
+            own, an inversion per relation and value; 0 gives one weight to all.
         relation_weights: The weights themselves, one for all or one per relation of the data; ()
             chooses them.
         l2: Weight lambda of the squared item weights.
@@ -67,7 +67,7 @@ class KGFuseConfig:
 
     item_weights: tuple[float, ...] = (*GRID, 25.0, 100.0)
     attribute_weights: tuple[float, ...] = (0.0, 1.0, 3.0, 10.0, 30.0)
-    by_relation: bool = False
+    by_relation: int = 1000
     relation_weights: tuple[float, ...] = ()
     l2: float = 300.0
     min_items: int = 2
@@ -131,7 +131,7 @@ PRESETS = {
         {"learning_rate": 0.02, "epochs": 20, "patience": 5},
     ),
     "best": Preset(
-        {"dim": 256, "by_relation": True, "trial_epochs": 20},
+        {"dim": 256, "by_relation": 20_000, "trial_epochs": 20},
         {"learning_rate": 0.01, "epochs": 100},
     ),
 }
@@ -333,7 +333,8 @@ class KGFuse(Mixture):
             ridge.fit(min(config.attribute_weights, key=lambda weight: abs(weight - 1)))
         else:
             own, grid = validate, config.attribute_weights
-            ridge.choose(lambda: own(ridge.scorer()), grid, by_relation=config.by_relation)
+            many = ridge.num_items > config.by_relation
+            ridge.choose(lambda: own(ridge.scorer()), grid, by_relation=not many)
 
         scales = [self._scale(member.scorer()) for member in self.trained()]
         self._weigh(scales, min(config.item_weights, key=lambda g: abs(g - 0.25)))
