@@ -160,9 +160,9 @@ def _folder(users: str | None, out: Path | None, form: str | None) -> Path | Non
     return None
 
 
-def _refuse_parts(asked: bool) -> None:
+def _refuse_parts(wanted: bool) -> None:
     """Refuse what only a folder of parts has, where none is asked for."""
-    if asked:
+    if wanted:
         raise ConfigError(
             "--chunk, --ids and --share-items are of a folder of parts: --users all --out DIR."
         )

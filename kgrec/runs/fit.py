@@ -707,8 +707,8 @@ class _Job:
             return self._summary(model, done)
 
         summary = self._summary(model, done) if self.world.first else None
-        told: dict[str, Any] = self.world.hear(summary, patient=True)
-        return told
+        found: dict[str, Any] = self.world.hear(summary, patient=True)
+        return found
 
     def _check_metric(self) -> None:
         metric = self.chosen.train.metric

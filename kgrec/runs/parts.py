@@ -1,4 +1,4 @@
-"""Results for everyone as a folder of parts: shared by processes, gone on with after an interrupt."""
+"""Results for everyone as a folder of parts: shared by processes, continued after an interrupt."""
 
 import hashlib
 import json
@@ -157,7 +157,7 @@ class Parts:
             if found.get(name) != value:
                 raise CheckpointError(
                     f"{self.folder}: was begun with {name} {str(found.get(name))[:60]}, not "
-                    f"{str(value)[:60]}. Go on with the same, or choose another folder."
+                    f"{str(value)[:60]}. Continue with the same, or choose another folder."
                 )
 
     def _of(self, start: int) -> range:
@@ -180,7 +180,7 @@ class Parts:
             stream.seek(-min(len(_END), path.stat().st_size), 2)
             if stream.read() != _END:
                 raise CheckpointError(
-                    f"{path}: cut short. Remove it, and start again: it is made anew."
+                    f"{path}: cut short. Remove it, and start again: it is made again."
                 )
         return True
 

@@ -50,16 +50,16 @@ def advice_of_description(path: str, worlds: Sequence[int], hardware: str | None
         MissingFileError: If the file is not there.
         ConfigError: If it cannot be read, or names something else.
     """
-    told = _table(path)
+    described = _table(path)
     known = [one.name for one in fields(Work)]
-    wrong = [name for name in told if name not in known]
-    if wrong or not {"nodes", "edges"} <= told.keys():
+    wrong = [name for name in described if name not in known]
+    if wrong or not {"nodes", "edges"} <= described.keys():
         raise ConfigError(
             f"{path}: a description has nodes and edges, and may have {', '.join(known[2:])}"
             + (f"; not {wrong[0]}." if wrong else ".")
         )
 
-    return advise(Work(**told), hardware_named(hardware), worlds)
+    return advise(Work(**described), hardware_named(hardware), worlds)
 
 
 def hardware_named(name: str | None) -> Hardware:

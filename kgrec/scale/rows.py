@@ -98,15 +98,15 @@ class _Lookup(torch.autograd.Function):
         order = torch.argsort(owner, stable=True)
         given = torch.bincount(owner, minlength=world.size)
         taken = world.all_to_all(given)
-        asked = world.all_to_all(rows[order] // world.size, given.tolist(), taken.tolist())
-        if len(asked) and int(asked.max()) >= len(own):
+        wanted = world.all_to_all(rows[order] // world.size, given.tolist(), taken.tolist())
+        if len(wanted) and int(wanted.max()) >= len(own):
             raise ConfigError(
-                f"rank {world.rank} holds {len(own)} rows and is asked for row {int(asked.max())}."
+                f"rank {world.rank} holds {len(own)} rows and is wanted for row {int(wanted.max())}."
             )
 
-        found = world.all_to_all(own[asked], taken.tolist(), given.tolist())
+        found = world.all_to_all(own[wanted], taken.tolist(), given.tolist())
         ctx.recipe = (world, len(own), given.tolist(), taken.tolist())
-        ctx.save_for_backward(order, asked)
+        ctx.save_for_backward(order, wanted)
         out = torch.empty_like(found)
         out[order] = found
         return out
@@ -114,8 +114,8 @@ class _Lookup(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
-        order, asked = ctx.saved_tensors
+        order, wanted = ctx.saved_tensors
         world, count, given, taken = ctx.recipe
         received = world.all_to_all(upstream[order], given, taken)
         total = upstream.new_zeros(count, upstream.shape[1])
-        return total.index_add_(0, asked, received), None, None
+        return total.index_add_(0, wanted, received), None, None

@@ -111,7 +111,7 @@ class World:
             self._links.words[what] = self._links.words.get(what, -1) + 1
             return self._links.words[what]
 
-        with self._told():
+        with self._in_one_line():
             return int(self._store().add(f"claim/{what}", 1)) - 1
 
     def gather(self, value: Any, *, patient: bool = False) -> list[Any]:
@@ -128,7 +128,7 @@ class World:
             return [value]
 
         key = self._key("gather")
-        with self._told():
+        with self._in_one_line():
             self._store().set(f"{key}/{self.rank}", json.dumps(value))
         return [self._word(f"{key}/{rank}", patient) for rank in range(self.size)]
 
@@ -147,7 +147,7 @@ class World:
 
         key = self._key("hear")
         if self.first:
-            with self._told():
+            with self._in_one_line():
                 self._store().set(key, json.dumps(value))
             return json.loads(json.dumps(value))
 
@@ -262,10 +262,10 @@ class World:
         """Return what was said under a key, and wait until it is."""
         store = self._store()
         if not patient:
-            with self._told():
+            with self._in_one_line():
                 return json.loads(store.get(key))
 
-        with self._told():
+        with self._in_one_line():
             while not store.check([key]):
                 time.sleep(_LOOK)
             return json.loads(store.get(key))
@@ -282,7 +282,7 @@ class World:
 
             from torch.distributed.rendezvous import rendezvous
 
-            with self._told():
+            with self._in_one_line():
                 self._links.store, _, _ = next(rendezvous("env://", timeout=_timeout()))
                 self._links.store.set_timeout(_timeout())
 
@@ -296,7 +296,7 @@ class World:
         from torch.distributed.distributed_c10d import PrefixStore
 
         store = self._store()
-        with self._told():
+        with self._in_one_line():
             if not self._links.group:
                 distributed.init_process_group(
                     "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
@@ -309,7 +309,7 @@ class World:
             yield
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _in_one_line(self) -> Iterator[None]:
         """Re-raise what torch says of the network in one line."""
         try:
             yield

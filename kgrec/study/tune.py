@@ -305,7 +305,7 @@ class _Search:
     folder: Path
     world: World
     defaults: dict[str, Any] = field(init=False)
-    _told: int = field(init=False, default=0)
+    _logged: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         everything = all_settings(self.chosen)
@@ -334,18 +334,18 @@ class _Search:
 
             _close_interrupted(study)
             found = _counted(study)
-            self._told = len(found)
+            self._logged = len(found)
             if self.world.size > 1:
-                asked = None
+                drawn = None
                 if len(found) < trials:  # the default preset is asked for before others draw
-                    asked = self._asked(study, len(found) + self.world.claim("trial"))
+                    drawn = self._trial(study, len(found) + self.world.claim("trial"))
                 self.world.hear(len(found))
-                self._share(study, len(found), asked, trials, seconds)
+                self._share(study, len(found), drawn, trials, seconds)
                 return _counted(study)
 
             while len(found) < trials and (left := self._left(found, seconds)) > 0:
-                asked = self._asked(study, len(found))
-                self._one(study, *asked, time.monotonic() + left)
+                drawn = self._trial(study, len(found))
+                self._one(study, *drawn, time.monotonic() + left)
                 found = _counted(study)
                 self._report(found, trials)
 
@@ -359,22 +359,22 @@ class _Search:
         self,
         study: "optuna.Study",
         done: int,
-        asked: "tuple[optuna.Trial, int, dict[str, Any]] | None",
+        drawn: "tuple[optuna.Trial, int, dict[str, Any]] | None",
         trials: int,
         seconds: float,
     ) -> None:
-        """Try what no other process has taken, ``asked`` first, until nothing is left; then wait
+        """Try what no other process has taken, ``drawn`` first, until nothing is left; then wait
         for the others.
         """
         while (left := self._left(_counted(study), seconds)) > 0:
-            if asked is None:
+            if drawn is None:
                 number = done + self.world.claim("trial")
                 if number >= trials:
                     break
-                asked = self._asked(study, number)
+                drawn = self._trial(study, number)
 
-            self._one(study, *asked, time.monotonic() + left)
-            asked = None
+            self._one(study, *drawn, time.monotonic() + left)
+            drawn = None
             if self.world.first:
                 self._report(_counted(study), trials)
 
@@ -382,7 +382,7 @@ class _Search:
         if self.world.first and (found := _counted(study)):
             self._report(found, trials)
 
-    def _asked(
+    def _trial(
         self, study: "optuna.Study", number: int
     ) -> "tuple[optuna.Trial, int, dict[str, Any]]":
         """Return a trial, its number from 0, and its settings; what is drawn depends on the seed
@@ -486,10 +486,10 @@ class _Search:
     def _report(self, found: tuple[Trial, ...], trials: int) -> None:
         """Log the new trials, and write the table and the best configuration so far."""
         best = _best(found, self.chosen.train.sign)
-        for trial in found[self._told :]:
+        for trial in found[self._logged :]:
             self._tell(trial, trials, best)
 
-        self._told = len(found)
+        self._logged = len(found)
         write_whole(self.folder / _TABLE, lambda file: _frame(found, self.metric).write_csv(file))
 
         if best is not None:
