@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from kgrec.models.base import Preset as Preset
     from kgrec.models.base import Recommender as Recommender
     from kgrec.models.base import Scorer as Scorer
+    from kgrec.models.base import Split as Split
     from kgrec.models.base import TripleScorer as TripleScorer
     from kgrec.models.catalog import MODELS as MODELS
     from kgrec.models.catalog import ModelEntry as ModelEntry
@@ -47,6 +48,7 @@ _HOMES = {
     "Recommender": "kgrec.models.base",
     "SamplerContext": "kgrec.models.sources",
     "Scorer": "kgrec.models.base",
+    "Split": "kgrec.models.base",
     "Sequences": "kgrec.models.sources",
     "Shown": "kgrec.models.sources",
     "TripleScorer": "kgrec.models.base",
@@ -73,6 +75,7 @@ __all__ = [
     "Recommender",
     "SamplerContext",
     "Scorer",
+    "Split",
     "Sequences",
     "Shown",
     "TripleScorer",

@@ -1,4 +1,4 @@
-"""Results for everyone as a folder of parts: shared by processes, gone on with after an interrupt."""
+"""Results for everyone as a folder of parts: shared by processes, continued after an interrupt."""
 
 import hashlib
 import json
