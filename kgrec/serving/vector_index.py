@@ -69,9 +69,9 @@ def build_index(
     """
     _check(kind, items[known], function, dtype)
     rows = np.flatnonzero(known)
-    people = users if len(users) else items[known]
-    draw = np.random.default_rng(0).permutation(len(people))[:_SAMPLED]
-    queries = np.ascontiguousarray(people[draw], dtype=np.float32)
+    wanted = users if len(users) else items[known]
+    draw = np.random.default_rng(0).permutation(len(wanted))[:_SAMPLED]
+    queries = np.ascontiguousarray(wanted[draw], dtype=np.float32)
     exact = _exact(queries, items, rows, function)
     make = _usearch if kind == "usearch" else _faiss
     tried: list[str] = []
