@@ -13,7 +13,7 @@ from store import Store
 
 MATERIALS = ("Oak", "Steel", "Linen", "Glass", "Cork", "Ceramic")
 BRANDS = ("Nord", "Sól", "Atelier 9", "Grün & Co", "Plain", "Tama", "Hill", "Onda")
-CATEGORIES = ("Lamps", "Chairs", "Pots", "Blankets", "Bowls", "Shelves", "Vases", "Clocks")
+CATEGORIES = ("Lamps", "Chairs", "Pots", "Blankets", "Bowls", "Tables", "Vases", "Clocks")
 
 
 def products(count: int, rng: np.random.Generator) -> list[tuple[str, str, str, str, str, float]]:

@@ -53,7 +53,8 @@ def shop(root, tmp_path_factory):
     assert seeded.stdout.startswith("400 products"), seeded.stderr
     clicks = "SELECT user_id, item_id, clicked_at FROM clicks"
     built = [*("build", "--database", address, "--interactions", clicks, "--verb", "looked at")]
-    built += ["--items", "SELECT * FROM products", "--out", str(place / "data")]
+    built += ["--items", "SELECT * FROM products", "--phrases", str(folder / "phrases.csv")]
+    built += ["--out", str(place / "data")]
     assert command(built) == 0
     trained = ["train", str(place / "data"), "--model", "lightgcn-kg", "--out", str(place / "run")]
     assert command([*trained, "--set", "epochs=3"]) == 0

@@ -17,11 +17,18 @@ function node(name, text, kind) {
   return made;
 }
 
+// "*A* because *B*": what is between asterisks is a product
+function sentence(text) {
+  const made = node("p", "", "reason");
+  text.split("*").forEach((part, place) => made.append(place % 2 ? node("em", part) : part));
+  return made;
+}
+
 function card(product) {
   const made = node("li", "", "card");
   made.append(node("h3", product.title));
   made.append(node("p", `${product.brand} · ${product.category} · ${product.material}`, "facts"));
-  if (product.reason) made.append(node("p", product.reason, "reason"));
+  if (product.reason) made.append(sentence(product.reason));
   const foot = node("div", "", "foot");
   foot.append(node("span", `${product.price.toFixed(2)} €`));
   const button = node("button", "Look at it");
