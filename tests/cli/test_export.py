@@ -27,7 +27,7 @@ NONE = (
     *("kgcn", "kgnn-ls", "ripplenet", "ktup", "mlp", "neumf"),
     *("mmoe", "shared-bottom", "ntn-head", "ntn-rating", "ntn", "pgpr"),
     *(f"{name}{kg}" for name in ("nfm", "deepfm", "widedeep", "multvae") for kg in ("", "-kg")),
-    *("content", "content-text", "slim"),
+    *("content", "content-text", "slim", "kgfuse"),
     *("gru4rec", "sasrec", "youtubednn", "youtubednn-seq", "lstm-cnn"),
 )
 CASES = [

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import jsonschema
 import numpy as np
@@ -494,18 +495,24 @@ def test_a_run_at_hand_gives_live_reasons_and_explanations(runs, run):
         assert post(served, "/v1/explain", user="u1", item="i1").status_code == 409
 
 
+def waited(coroutine):
+    """Return what a coroutine gives, in a thread: this one may have a loop of a browser's tests."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
+
+
 def test_reasons_of_a_run_that_was_replaced_are_none_of_the_tables(runs, tmp_path):
     place = shutil.copytree(runs[0][0].path, tmp_path / "run")
     lazy = LazyRun(place)
     reasons = RunReasons(lazy, open_tables(runs[0][1]))
     item = runs[0][0].recommend("u1", k=1)["item"][0]
-    found = asyncio.run(reasons.explain("u1", [], item, 3)).decode()
+    found = waited(reasons.explain("u1", [], item, 3)).decode()
     assert kgrec.Explanation.from_json(found).item == item
     shutil.rmtree(place)
     shutil.copytree(runs[1][0].path, place)
     with pytest.raises(ProblemError, match="not the one that is served"):
-        asyncio.run(reasons.explain("u1", [], item, 3))
-    assert asyncio.run(reasons.reason("u1", [], item, "", 20.0)) is None
+        waited(reasons.explain("u1", [], item, 3))
+    assert waited(reasons.reason("u1", [], item, "", 20.0)) is None
 
 
 def test_explanations_need_the_run(client):
@@ -877,9 +884,11 @@ def test_recipes_are_what_they_say(root):
     told = [*json.loads(arguments), *unit.split(), *(folder / "kgrec.cron").read_text().split()]
     known = {"--host", "--port", "--api-key-file", "--drain", "--workers"}
     assert {word for word in told if word.startswith("--")} <= known | {
+        "--interactions",
         "--model",
         "--out",
         "--serving",
+        "--time",
     }
     assert known <= set(re.findall(r"--[a-z-]+", help_text))
     assert "read_only: true" in (folder / "compose.yaml").read_text()

@@ -155,11 +155,11 @@ def as_number(text: pl.Series) -> pl.Series:
     stands in some cell, or points stand between thousands; then points are no decimal points,
     unless other cells end with them.
 
-    >>> as_number(pl.Series(["1,234", "$5.50", "7 %", "1,2", "x", "."])).to_list()
-    [1234.0, 5.5, 7.0, 1.2, None, None]
     Where a currency stands in some cell, or half of the cells are numbers, ranges count as their
     middle and open ranges as their end.
 
+    >>> as_number(pl.Series(["1,234", "$5.50", "7 %", "1,2", "x", "."])).to_list()
+    [1234.0, 5.5, 7.0, 1.2, None, None]
     >>> as_number(pl.Series(["12,50 €", "EUR 1.234,00", "9"])).to_list()
     [12.5, 1234.0, 9.0]
     >>> as_number(pl.Series(["10-20", "from 5", "up to 8 €", "7.50 - 8.50"])).to_list()
