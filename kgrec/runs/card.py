@@ -53,7 +53,7 @@ def _header(chosen: Chosen, data: Dataset, summary: Mapping[str, Any]) -> str:
     metrics = [
         {"type": name, "value": value, "name": f"{name} ({part})"}
         for part in _PARTS
-        for name, value in (summary.get(part) or {}).items()
+        for name, value in sorted((summary.get(part) or {}).items())
         if isinstance(value, float)
     ]
     result = {
@@ -97,13 +97,13 @@ def _trained_on(data: Dataset, refit: bool) -> str:
 
 def _figures(chosen: Chosen, summary: Mapping[str, Any]) -> str:
     parts = {part: summary.get(part) or {} for part in _PARTS}
-    names = list(
-        dict.fromkeys(
+    names = sorted(
+        {
             name
             for values in parts.values()
             for name, value in values.items()
             if isinstance(value, float)
-        )
+        }
     )
     if not names:
         return "None were measured: nothing was held out."
