@@ -42,6 +42,7 @@ from kgrec.log import logger
 from kgrec.models.base import Plan, Recommender, Scorer
 from kgrec.models.catalog import import_class
 from kgrec.models.fallback import FallbackChoice, served
+from kgrec.nn.rivals import kept_parameters
 from kgrec.process import peak_memory, refuse_after_fork
 from kgrec.runs.folder import (
     CHECKPOINT,
@@ -275,9 +276,8 @@ def start_of(run: "Run | str | PathLike[str]", chosen: Chosen) -> Start:
             "start out."
         )
 
-    parameters = {name: value.detach() for name, value in found.model.named_parameters()}
     about = {"run": parameters_sum(found.model.state_dict())[:12], "path": where}
-    return Start(found.data, parameters, about)
+    return Start(found.data, kept_parameters(found.model), about)
 
 
 @dataclass(frozen=True, slots=True)
