@@ -12,6 +12,8 @@ import kgrec
 from kgrec.cli import run as command
 from kgrec.data.derive.without_user import without_user
 from kgrec.data.records.content import Impressions
+from kgrec.data.records.report import Caution
+from kgrec.data.records.vocabulary import Vocabulary
 from kgrec.data.storage import open_dataset
 from kgrec.errors import CheckpointError, UnknownIdError
 from kgrec.lifecycle import forget as module
@@ -215,3 +217,28 @@ def test_a_run_that_is_replaced_meanwhile_is_left(places, monkeypatch):
         forget(root / "run", GONE)
     assert kgrec.load_run(root / "run").name == "itemknn"
     assert GONE in open_dataset(root / "data").users
+
+
+def test_neither_attributes_of_the_person_alone_nor_cautions_keep_a_name(places):
+    """An entity that others share, and the rows of all entities, stay."""
+    root, data = places
+    entities = Vocabulary([*data.triples.entities, "name:Jane", "name:Jo"], kind="entity")
+    labels = pl.Series("label", [*data.triples.labels, "Jane", "Jo"], dtype=pl.String)
+    count = len(entities)
+    facts = [[7, 0, count - 2], [7, 0, count - 1], [9, 0, count - 1], [7, 0, 10]]
+    cautions = tuple(Caution(f"1 users: {key} (3,007)", "Look.") for key in (GONE, "xu7", "u70"))
+    data = replace(
+        data,
+        triples=replace(data.triples, entities=entities, labels=labels),
+        user_facts=np.array(facts, dtype=np.int32),
+        report=replace(data.report, warnings=cautions),
+    ).save(root / "data")
+    kgrec.fit("bprmf", data, dim=4, epochs=1).save(root / "run")
+    forget(root / "run", GONE)
+    for place in (root / "data", root / "run" / "data"):
+        left = open_dataset(place)
+        assert [*left.triples.entities][:-2] == [*entities][:-2]
+        assert [*left.triples.entities][-2:] == ["forgotten:0", "name:Jo"]
+        assert left.triples.labels.to_list()[-2:] == [None, "Jo"]
+        assert [one.what.split()[2] for one in left.report.warnings] == ["xu7", "u70"]
+    assert kgrec.load_run(root / "run").recommend("u8", k=2).height == 2
