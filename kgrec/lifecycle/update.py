@@ -177,10 +177,10 @@ def update(
         gap,
         tuple(notes),
     )
-    told = {"valid": new or None, "update": done.to_dict(), "full_epochs": _full_epochs(run)}
+    record = {"valid": new or None, "update": done.to_dict(), "full_epochs": _full_epochs(run)}
     if how == "warm start" and "forgotten" in run.summary:  # its parameters come from that training
-        told["forgotten"] = run.summary["forgotten"]
-    candidate.summary = fitted.summary | told
+        record["forgotten"] = run.summary["forgotten"]
+    candidate.summary = fitted.summary | record
     if worse:
         return done
 
