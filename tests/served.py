@@ -30,7 +30,12 @@ def process(*arguments, program=(sys.executable, "-m", "kgrec"), env=None):
     finally:
         if started.poll() is None:
             started.terminate()
-        started.communicate(timeout=30)
+        try:
+            started.communicate(timeout=90)
+        except subprocess.TimeoutExpired:
+            started.kill()
+            started.communicate()
+            raise
 
 
 def status(address):

@@ -5,6 +5,8 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import polars as pl
+
 TABLES = (
     "CREATE TABLE products (item_id VARCHAR(40) PRIMARY KEY, title VARCHAR(200) NOT NULL, "
     "brand VARCHAR(80) NOT NULL, category VARCHAR(80) NOT NULL, material VARCHAR(80) NOT NULL, "
@@ -63,6 +65,8 @@ class Store:
         """Return the rows of a query; what comes from outside is never a part of its text."""
         with self._cursor() as cursor:
             cursor.execute(self._placed(query), list(given))
+            if hasattr(cursor, "fetch_arrow"):  # ADBC's own rows need pyarrow
+                return pl.DataFrame(cursor.fetch_arrow()).rows()
             return [tuple(row) for row in cursor.fetchall()]
 
     def click(self, user: str, item: str) -> bool:

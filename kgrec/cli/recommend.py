@@ -139,6 +139,7 @@ def recommend(
 
     opened = load_run(run, allow=allow_class or ())
     if folder is not None:
+        from kgrec.ops.reranking import Wishes
         from kgrec.runs.processes.lists import recommend_all
         from kgrec.runs.processes.parts import CHUNK
 
@@ -153,6 +154,7 @@ def recommend(
             ids=ids,
             chunk=chunk or CHUNK,
             share_items=share_items,
+            wishes=Wishes(diversity, diversity_by, popularity, calibrate, new_items, caps or {}),
             world=World.here(),
         )
         before = f", {there} of them there before" if there else ""

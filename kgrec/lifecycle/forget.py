@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from kgrec.data.derive.without_user import without_user
 from kgrec.data.io.files import read_record
@@ -19,13 +20,15 @@ from kgrec.data.io.writing import discard, locked
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.ids import Id, one_id
 from kgrec.data.storage import open_dataset
-from kgrec.errors import CapabilityError, KgrecError, UnknownIdError
+from kgrec.errors import CapabilityError, CheckpointError, KgrecError, UnknownIdError
 from kgrec.log import logger
 from kgrec.models.base import Recommender
 from kgrec.models.factorization.placed import Placed
+from kgrec.nn.rivals import kept_parameters
 from kgrec.runs.fit import fit_chosen
 from kgrec.runs.folder import CONFIG, DATA, REFIT_DATA, identity, is_run, read_config
 from kgrec.runs.run import Run, build_model, load_run
+from kgrec.runs.settings import Chosen, pinned
 from kgrec.runs.start import Start, take_over
 
 SERVING = "serving"
@@ -48,7 +51,7 @@ class Receipt:
         interactions: How many were removed from the run.
         dataset: Folder of the dataset, its sum before and after; empty if there is none.
         runs_changed: Other runs that were trained on that dataset, whose sum no longer holds.
-        still_open: Runs among these that still hold the person.
+        still_open: Other runs in the same folder that still hold the person.
         tables: Folders of tables that were removed.
         tables_open: Folders of tables of this run that still hold the person.
     """
@@ -92,11 +95,12 @@ def forget(path: str | PathLike[str], user: Id, *, allow: tuple[str, ...] = ()) 
     Raises:
         UnknownIdError: If no one has that id, or the person was forgotten before.
         CapabilityError: If the model holds what cannot be told apart by person.
+        CheckpointError: If the run was replaced meanwhile.
     """
     folder = Path(path)
     key = one_id(user)
-    run = load_run(folder, allow=allow, unfinished="refuse")
     record = read_config(folder)
+    run = load_run(folder, allow=allow, unfinished="refuse")
     place = _dataset_place(folder, record["dataset"])
     there = None
     if place is not None:
@@ -112,6 +116,9 @@ def forget(path: str | PathLike[str], user: Id, *, allow: tuple[str, ...] = ()) 
     if in_run:
         rows = _count(run, key)
         made, exact = _without(run, key)
+
+    if read_config(folder) != record:
+        raise CheckpointError(f"{folder}: was replaced meanwhile. Forget the person again.")
 
     before = str(record["dataset"].get("checksum") or "")
     others = _others(folder, before)
@@ -133,7 +140,7 @@ def forget(path: str | PathLike[str], user: Id, *, allow: tuple[str, ...] = ()) 
         receipt,
         dataset=dataset,
         runs_changed=tuple(map(str, changed)),
-        still_open=tuple(str(other) for other in others if _holds(other, key)),
+        still_open=tuple(str(other) for other in _beside(folder) if _holds(other, key)),
         tables=tuple(map(str, tables)),
         tables_open=tuple(map(str, still)),
     )
@@ -258,8 +265,9 @@ def _without(run: Run, key: str) -> tuple[Run, bool]:
         fitted = fit_chosen(run.chosen, data, seed=run.seed, fallback=run.fallback)
         return _with_model(run, fitted.model, data, exact=True)
 
-    model = build_model(run.chosen, data, run.seed)
-    start = Start(run.data, {n: p.detach() for n, p in run.model.named_parameters()}, {})
+    chosen = pinned(run.chosen, run.model.settled())
+    model = build_model(chosen, data, run.seed)
+    start = Start(run.data, kept_parameters(run.model), {})
     fresh = take_over(model, data, start)["fresh"]
     if fresh:
         raise CapabilityError(
@@ -273,7 +281,11 @@ def _without(run: Run, key: str) -> tuple[Run, bool]:
     plan = model.plan()
     if plan.after_epoch is not None:
         plan.after_epoch()
-    return _with_model(run, model, data, exact=False)
+    if plan.settle is not None:  # what is computed at a training's end, of the others alone
+        model.eval()
+        with torch.no_grad():
+            plan.settle(None)
+    return _with_model(run, model, data, exact=False, chosen=chosen)
 
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -292,7 +304,9 @@ def _placed(run: Run, data: Dataset, key: str) -> Placed:
     return model
 
 
-def _with_model(run: Run, model: Recommender, data: Dataset, *, exact: bool) -> tuple[Run, bool]:
+def _with_model(
+    run: Run, model: Recommender, data: Dataset, *, exact: bool, chosen: Chosen | None = None
+) -> tuple[Run, bool]:
     record = run.summary.get("forgotten") or {"people": 0, "retrain": False}
     summary = run.summary | {
         "forgotten": {
@@ -300,7 +314,8 @@ def _with_model(run: Run, model: Recommender, data: Dataset, *, exact: bool) -> 
             "retrain": not exact,
         }
     }
-    return run.in_place_of(run, model=model.eval(), data=data, summary=summary), exact
+    fields = {"model": model.eval(), "data": data, "summary": summary}
+    return run.in_place_of(run, chosen=chosen or run.chosen, **fields), exact
 
 
 def _store(
@@ -325,14 +340,19 @@ def _others(folder: Path, checksum: str) -> list[Path]:
         return []
 
     found = []
-    for other in sorted(folder.resolve().parent.iterdir()):
-        if other == folder.resolve() or not (other / CONFIG).is_file() or not is_run(other):
-            continue
+    for other in _beside(folder):
         with suppress(KgrecError):
             if read_config(other)["dataset"].get("checksum") == checksum:
                 found.append(other)
 
     return found
+
+
+def _beside(folder: Path) -> list[Path]:
+    """Return the other runs in the folder of a run; one that was updated holds a person as well."""
+    own = folder.resolve()
+    every = sorted(own.parent.iterdir())
+    return [one for one in every if one != own and (one / CONFIG).is_file() and is_run(one)]
 
 
 def _holds(other: Path, key: str) -> bool:

@@ -32,6 +32,7 @@ from kgrec.random import numpy_generator
 from kgrec.runs.fit import fit_chosen, start_of
 from kgrec.runs.folder import find_dataset, read_config
 from kgrec.runs.run import Run, load_run
+from kgrec.runs.settings import pinned
 from kgrec.training.loop import TrainState
 
 EPOCHS = 4
@@ -179,7 +180,10 @@ def update(
         gap,
         tuple(notes),
     )
-    candidate.summary = fitted.summary | {"valid": new or None, "update": done.to_dict()}
+    record = {"valid": new or None, "update": done.to_dict(), "full_epochs": _full_epochs(run)}
+    if how == "warm start" and "forgotten" in run.summary:  # its parameters come from that training
+        record["forgotten"] = run.summary["forgotten"]
+    candidate.summary = fitted.summary | record
     if worse:
         return done
 
@@ -300,13 +304,13 @@ def _parts(data: Dataset, base: Dataset, log: pl.DataFrame) -> tuple[Interaction
 
 def _trained(run: Run, data: Dataset, epochs: int, minutes: float | None) -> tuple[Run, str]:
     """Return the run trained on, computed again or trained again, and which of them."""
-    chosen = run.chosen
+    chosen = pinned(run.chosen, run.model.settled())  # nothing is held out to choose it again by
     arguments: dict[str, Any] = {"seed": run.seed, "fallback": run.fallback}
     if run.model.plan().fit is not None:
         return fit_chosen(chosen, data, **arguments), "refit"
 
     if minutes is not None:
-        epochs = max(1, int(run.summary.get("best_epoch") or epochs))
+        epochs = _full_epochs(run) or epochs
 
     config = replace(chosen.train, epochs=epochs, patience=0, selection="valid")
     settings = replace(chosen, train=config)
@@ -315,6 +319,13 @@ def _trained(run: Run, data: Dataset, epochs: int, minutes: float | None) -> tup
         return fit_chosen(settings, data, on_epoch=_until(ends), **arguments), "retrained"
 
     return fit_chosen(settings, data, start=start_of(run, chosen), **arguments), "warm start"
+
+
+def _full_epochs(run: Run) -> int:
+    """Return the best number of epochs from the beginning, which warm starts leave as it is; 0 where
+    it is not known.
+    """
+    return int(run.summary.get("full_epochs") or run.summary.get("best_epoch") or 0)
 
 
 def _until(ends: float) -> Callable[[TrainState], None]:

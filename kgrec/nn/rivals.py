@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 
 def empty(module: nn.Module) -> None:
@@ -12,6 +12,23 @@ def empty(module: nn.Module) -> None:
         owner, _, leaf = name.rpartition(".")
         kept = nn.Parameter(parameter.detach()[:0].clone(), requires_grad=parameter.requires_grad)
         setattr(module.get_submodule(owner), leaf, kept)
+
+
+def kept_parameters(model: nn.Module) -> dict[str, Tensor]:
+    """Return the parameters of a model by name; of rivals that are not kept, those of the one that
+    is, so that a training can start from them whichever it trains.
+    """
+    found = {name: value.detach() for name, value in model.named_parameters()}
+    for prefix, module in model.named_modules():
+        if not isinstance(module, nn.ModuleList):
+            continue
+        rivals = {name: dict(one.named_parameters()) for name, one in module.named_children()}
+        kept = [own for own in rivals.values() if own and all(v.numel() for v in own.values())]
+        if len(kept) == 1:
+            for number in rivals:
+                found |= {f"{prefix}.{number}.{name}": v.detach() for name, v in kept[0].items()}
+
+    return found
 
 
 def empty_as_stored(rivals: nn.ModuleList) -> None:

@@ -42,6 +42,7 @@ from kgrec.log import logger
 from kgrec.models.base import Plan, Recommender, Scorer
 from kgrec.models.catalog import import_class
 from kgrec.models.fallback import FallbackChoice, served
+from kgrec.nn.rivals import kept_parameters
 from kgrec.process import peak_memory, refuse_after_fork
 from kgrec.runs.folder import (
     CHECKPOINT,
@@ -287,9 +288,8 @@ def start_of(run: "Run | str | PathLike[str]", chosen: Chosen) -> Start:
             "start out."
         )
 
-    parameters = {name: value.detach() for name, value in run.model.named_parameters()}
     about = {"run": parameters_sum(run.model.state_dict())[:12], "path": where}
-    return Start(run.data, parameters, about)
+    return Start(run.data, kept_parameters(run.model), about)
 
 
 @dataclass(frozen=True, slots=True)

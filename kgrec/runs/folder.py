@@ -306,7 +306,7 @@ def _is_summary(value: object) -> bool:
     if not isinstance(value, dict):
         return False
 
-    counts = ("epochs", "best_epoch", "seed", "parameters", "peak_memory_bytes")
+    counts = ("epochs", "best_epoch", "full_epochs", "seed", "parameters", "peak_memory_bytes")
     numbers = ("seconds", "seconds_per_epoch")
     fits = all(_is_count(value[key]) for key in counts if key in value) and all(
         _is_number(value[key]) for key in numbers if key in value

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from kgrec.errors import KgrecError
+from kgrec.errors import CheckpointError, KgrecError
 from kgrec.log import logger
 from kgrec.serving.http.problems import ProblemError, problem_of
 from kgrec.serving.tables.folder import Tables
@@ -65,12 +65,21 @@ class RunSource:
     Args:
         run: The run.
         tables: Its tables, which say in which order items go.
+
+    Raises:
+        CheckpointError: If the tables are of another run.
     """
 
     def __init__(self, run: LazyRun, tables: Tables) -> None:
         from kgrec.models.base import ItemToItem, reads_history
+        from kgrec.serving.write_tables import run_id
 
         found = run.get()
+        if run_id(found) != tables.about.run:
+            raise CheckpointError(
+                f"{run.path}: is another run than that of {tables.path}: it was replaced meanwhile."
+            )
+
         self._scorer = found.scorer()
         self._order = tables.arrays["items.rows"].astype(np.int64)
         self._ranker = found.ranker()

@@ -409,3 +409,17 @@ def test_everyone_is_everyone_also_where_a_user_is_called_all(sources, tmp_path,
         == 0
     )
     assert len(document(capsys)) == 24
+
+
+def test_a_folder_of_lists_is_ordered_as_wanted(trained, tmp_path):
+    """The settings of lists hold there too, and parts of others are not mixed in."""
+    wished = ["--popularity", "0.6", "--diversity", "0.5", "-k", "4"]
+    base = ["-q", "recommend", str(trained), "--users", "all"]
+    assert run([*base, *wished, "--out", str(tmp_path / "parts")]) == 0
+    assert run([*base, *wished, "--out", str(tmp_path / "one.parquet")]) == 0
+    assert run([*base, "-k", "4", "--out", str(tmp_path / "plain.parquet")]) == 0
+    parts = pl.concat([pl.read_parquet(part) for part in (tmp_path / "parts").glob("part-*")])
+    one, plain = (pl.read_parquet(tmp_path / f"{name}.parquet") for name in ("one", "plain"))
+    assert parts.rows() == one.select(parts.columns).rows()
+    assert one["item"].to_list() != plain["item"].to_list()
+    assert run([*base, "-k", "4", "--out", str(tmp_path / "parts")]) == 2

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
@@ -11,10 +12,13 @@ import kgrec
 from kgrec.cli import run as command
 from kgrec.data.derive.without_user import without_user
 from kgrec.data.records.content import Impressions
+from kgrec.data.records.report import Caution
+from kgrec.data.records.vocabulary import Vocabulary
 from kgrec.data.storage import open_dataset
-from kgrec.errors import UnknownIdError
+from kgrec.errors import CheckpointError, UnknownIdError
 from kgrec.lifecycle import forget as module
 from kgrec.lifecycle.forget import forget
+from kgrec.lifecycle.update import update
 from kgrec.serving.write_tables import write_tables
 from kgrec.testing import worlds
 
@@ -157,3 +161,84 @@ def test_killed_in_between_the_same_call_does_the_rest(places, monkeypatch, stop
     with pytest.raises(UnknownIdError, match="was forgotten"):
         forget(root / "run", GONE)
     assert not (root / "run.serving").exists()
+
+
+def test_a_fusion_keeps_what_it_chose_and_computes_the_rest_without(places):
+    """The graph's vectors stay but for the person's; item weights are computed again."""
+    root, data = places
+    kgrec.fit("kgfuse", data, dim=4, epochs=2, patience=0).save(root / "run")
+    old = kgrec.load_run(root / "run")
+    assert not forget(root / "run", GONE).exact
+    new = kgrec.load_run(root / "run")
+    assert dict(new.model.settled()) == dict(old.model.settled())
+    nodes = [dict(one.model.graphs.best.named_parameters())["nodes"] for one in (old, new)]
+    row = data.num_entities + 7
+    torch.testing.assert_close(nodes[1], torch.cat([nodes[0][:row], nodes[0][row + 1 :]]))
+    ridge = new.model.item_weights
+    again = type(ridge).from_dataset(new.data, new.config, torch.Generator())
+    again.fit(*ridge.relation_weights.tolist())
+    torch.testing.assert_close(ridge.weights, again.weights)
+    assert new.recommend("u8", k=3).height == 3
+
+
+def test_a_run_that_was_updated_beside_it_is_named(places):
+    root, data = places
+    for name in ("run", "other"):
+        kgrec.fit("popularity", data).save(root / name)
+    update(root / "other", pl.DataFrame({"user": ["u1"], "item": ["i_new"]}))
+    receipt = forget(root / "run", GONE)
+    assert receipt.runs_changed == ()
+    assert [path.rsplit("/", 1)[-1] for path in receipt.still_open] == ["other"]
+
+
+def test_an_update_does_not_undo_that_it_is_to_be_trained_again(places):
+    root, data = places
+    kgrec.fit("bprmf", data, dim=4, epochs=2, patience=0).save(root / "run")
+    forget(root / "run", GONE)
+    news = pl.DataFrame({"user": ["n1", "n2"], "item": ["i1", "i2"]})
+    assert update(root / "run", news).how == "warm start"
+    assert kgrec.load_run(root / "run").summary["forgotten"]["retrain"]
+    assert update(root / "run", news.with_columns(user=pl.lit("n3")), minutes=1.0).epochs == 2
+    assert "forgotten" not in kgrec.load_run(root / "run").summary
+
+
+def test_a_run_that_is_replaced_meanwhile_is_left(places, monkeypatch):
+    root, data = places
+    run = kgrec.fit("popularity", data)
+    run.save(root / "run")
+    other = kgrec.fit("itemknn", data)
+
+    def replaced(*_):
+        other.save(root / "run")
+        return run, True
+
+    monkeypatch.setattr(module, "_without", replaced)
+    with pytest.raises(CheckpointError, match="replaced meanwhile"):
+        forget(root / "run", GONE)
+    assert kgrec.load_run(root / "run").name == "itemknn"
+    assert GONE in open_dataset(root / "data").users
+
+
+def test_neither_attributes_of_the_person_alone_nor_cautions_keep_a_name(places):
+    """An entity that others share, and the rows of all entities, stay."""
+    root, data = places
+    entities = Vocabulary([*data.triples.entities, "name:Jane", "name:Jo"], kind="entity")
+    labels = pl.Series("label", [*data.triples.labels, "Jane", "Jo"], dtype=pl.String)
+    count = len(entities)
+    facts = [[7, 0, count - 2], [7, 0, count - 1], [9, 0, count - 1], [7, 0, 10]]
+    cautions = tuple(Caution(f"1 users: {key} (3,007)", "Look.") for key in (GONE, "xu7", "u70"))
+    data = replace(
+        data,
+        triples=replace(data.triples, entities=entities, labels=labels),
+        user_facts=np.array(facts, dtype=np.int32),
+        report=replace(data.report, warnings=cautions),
+    ).save(root / "data")
+    kgrec.fit("bprmf", data, dim=4, epochs=1).save(root / "run")
+    forget(root / "run", GONE)
+    for place in (root / "data", root / "run" / "data"):
+        left = open_dataset(place)
+        assert [*left.triples.entities][:-2] == [*entities][:-2]
+        assert [*left.triples.entities][-2:] == ["forgotten:0", "name:Jo"]
+        assert left.triples.labels.to_list()[-2:] == [None, "Jo"]
+        assert [one.what.split()[2] for one in left.report.warnings] == ["xu7", "u70"]
+    assert kgrec.load_run(root / "run").recommend("u8", k=2).height == 2

@@ -181,3 +181,26 @@ def test_the_command_says_what_it_did(stored, news, tmp_path, capsys):
     assert told["how"] == "warm start"
     assert command(arguments) == 2
     assert "no interaction is new" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("model", ["ease-kg", "kgfuse"])
+def test_what_was_chosen_on_validation_stays(world, news, tmp_path, model):
+    """An update has nothing to choose by; a warm start begins at the graph that was kept."""
+    held = replace(world, valid=world.test, test=Interactions())
+    settings = {} if model == "ease-kg" else {"dim": 8, "epochs": 2, "patience": 0}
+    run = kgrec.fit(model, held, **settings)
+    chosen = dict(run.model.settled())
+    assert chosen
+    done = update(run.save(tmp_path / "run"), news)
+    found = dict(done.run.model.settled()) or {
+        name: getattr(done.run.config, name) for name in chosen
+    }
+    assert found == chosen
+    assert done.run.summary.get("start", {}).get("fresh", []) == []
+
+
+def test_warm_starts_do_not_shorten_a_training_from_the_beginning(stored, news, tmp_path):
+    folder = stored("lightgcn-kg").save(tmp_path / "run")
+    best = kgrec.load_run(folder).summary["best_epoch"]
+    update(folder, news[:20], epochs=1)
+    assert update(folder, news[20:], minutes=10.0).epochs == best > 1

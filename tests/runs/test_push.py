@@ -12,6 +12,7 @@ import pytest
 import kgrec
 from kgrec.cli import run as command
 from kgrec.errors import CapabilityError, CheckpointError, ConfigError
+from kgrec.lifecycle.forget import forget
 from kgrec.serving.tables.folder import open_tables
 from kgrec.serving.tables.ranking import Person, Ranking
 from kgrec.testing import worlds
@@ -126,3 +127,17 @@ def test_a_model_that_needs_its_interactions_says_so(tmp_path):
     with pytest.raises(CapabilityError, match="neither vectors nor"):
         run.push(tmp_path / "p")
     assert not (tmp_path / "p").exists()
+
+
+def test_receipts_of_those_who_were_forgotten_stay_at_home(run, tmp_path):
+    """They hold the places of the run and its dataset, and a hash that a list of ids can be tried
+    against.
+    """
+    gone = run.data.users.key(3)
+    there = replace(worlds.cold_items(users=20), name="small").save(tmp_path / "data")
+    kgrec.fit("popularity", there).save(tmp_path / "run")
+    forget(tmp_path / "run", gone)
+    assert (tmp_path / "run" / "forgotten.json").is_file()
+    kgrec.load_run(tmp_path / "run").push(tmp_path / "p", with_data=True)
+    assert not (tmp_path / "p" / "forgotten.json").exists()
+    assert str(tmp_path) not in texts(tmp_path / "p")

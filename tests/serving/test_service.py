@@ -25,6 +25,7 @@ from starlette.testclient import TestClient
 import kgrec
 from kgrec.cli import run as command
 from kgrec.data.io.folders import MANIFEST
+from kgrec.errors import CheckpointError
 from kgrec.serving.http.app import Access, make_app
 from kgrec.serving.http.live import Live
 from kgrec.serving.http.metrics import Metrics, make_file
@@ -532,6 +533,11 @@ def test_models_that_score_themselves_are_served_with_their_run(data, tmp_path):
     with pytest.raises(kgrec.KgrecError, match="Serve the run"):
         open_live(Settings(tmp_path / "t"), metrics)
 
+    # replaced since its tables were made: its scores are not those of their items
+    kgrec.fit("itemknn", data).save(tmp_path / "run")
+    with pytest.raises(CheckpointError, match="another run than that of"):
+        open_live(Settings(tmp_path / "t", run.path), metrics)
+
 
 def test_newer_tables_are_taken_over_and_damaged_ones_are_not(runs, tmp_path):
     place = shutil.copytree(runs[0][1], tmp_path / "t")
@@ -589,6 +595,10 @@ def test_a_run_that_is_replaced_gets_new_tables(runs, tmp_path, monkeypatch):
     first._follow_run()
     first._follow_run()
     assert made == [()]
+    late = worker.Worker(Settings(goal, place), live, metrics)  # after it was replaced
+    late._follow_run()
+    late._follow_run()
+    assert made == [(), ()]
     assert live.look()
     assert live.service.run == read_run(runs[1][1])
 

@@ -10,6 +10,7 @@ import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
+import postgres
 import pytest
 from served import process, status
 
@@ -68,6 +69,21 @@ def shop(root, tmp_path_factory):
                     break
             time.sleep(1)
         yield page, place
+
+
+def test_the_store_needs_no_pyarrow_for_postgresql(root, tmp_path, monkeypatch):
+    monkeypatch.setenv("PGPASSWORD", postgres.PASSWORD)
+    monkeypatch.syspath_prepend(str(root / "examples/shop"))
+    from store import Store
+
+    with postgres.server(tmp_path / "server") as address:
+        store = Store(address)
+        store.create()
+        store.add("products", [("a", "Lamp", "Nord", "Lamps", "Oak", 1.5)])
+        assert store.click("it's me", "a")
+        assert not store.click("it's me", "b' OR 1=1 --")
+        assert store.clicked("it's me") == ["a"]
+        assert store.rows("SELECT price FROM products WHERE item_id = ?", ["a"]) == [(1.5,)]
 
 
 def sent(address, body, kind="application/json"):

@@ -167,7 +167,7 @@ def test_postgresql_parses_the_statements_for_pgvector(root, tmp_path, monkeypat
                 "CREATE FUNCTION x() RETURNS void LANGUAGE plpgsql AS $$ BEGIN SELEC 1; END $$"
             )
         cursor.execute("SELECT count(*) FROM pg_available_extensions WHERE name = 'vector'")
-        if cursor.fetchone()[0]:
+        if pl.DataFrame(cursor.fetch_arrow()).item():  # fetchone needs pyarrow
             cursor.execute("CREATE TABLE clicks (user_id text, item_id text)")
             for one in statements:
                 cursor.execute(one)

@@ -1,6 +1,7 @@
 """The best items of everyone, written to a folder of parts."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -17,6 +18,7 @@ from kgrec.data.records.fingerprint import fingerprint
 from kgrec.data.records.ids import known_rows
 from kgrec.errors import ConfigError
 from kgrec.explanation.fingerprint import parameters_sum
+from kgrec.ops.reranking import Wishes
 from kgrec.ops.strangers import KINDS
 from kgrec.runs.processes.parts import CHUNK, Parts, parts_in
 from kgrec.runs.ranker import Ranked
@@ -36,6 +38,7 @@ def recommend_all(
     ids: Literal["keys", "rows"] = "keys",
     chunk: int = CHUNK,
     share_items: bool = False,
+    wishes: Wishes | None = None,
     world: World | None = None,
 ) -> tuple[int, int]:
     """Write the best items of every user into a folder of Parquet parts; return how many parts it
@@ -58,6 +61,7 @@ def recommend_all(
         chunk: Users of a part.
         share_items: Whether the processes share the items instead of the users: for catalogs whose
             scores one process does not make in time.
+        wishes: What is wanted of the lists beside high scores.
         world: The processes, each of which calls this alike.
 
     Raises:
@@ -81,6 +85,8 @@ def recommend_all(
         "allow_seen": allow_seen,
         "candidates": data.num_items if allowed is None else _rows_of(allowed),
         "ids": ids,
+        "fallback": asdict(run.fallback),
+        "wishes": wishes.to_dict() if wishes else {},
     }
     ranker = run.ranker()
     apart = share_items and world.size > 1
@@ -91,7 +97,15 @@ def recommend_all(
         rows = np.arange(users.start, users.stop)
         length = min(k, data.num_items)
         own = ranker.own_lists(rows)
-        found = ranker.rank(rows, own, length, allowed=allowed, allow_seen=allow_seen)
+
+        def rank(part: slice, length: int, allowed: Tensor | None) -> Ranked:
+            some = own.cut(part)
+            return ranker.rank(rows[part], some, length, allowed=allowed, allow_seen=allow_seen)
+
+        if wishes:
+            found = run.reranker().rerank(rank, own, length, wishes, allowed)
+        else:
+            found = rank(slice(None), length, allowed)
         return _frame(run, rows, found, ids)
 
     def write(users: range, place: Path) -> None:

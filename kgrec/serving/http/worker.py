@@ -108,7 +108,7 @@ class Worker(uvicorn.Server):
         self._live = live
         self._settings = settings
         self._watched = settings.run if slot == 0 else None
-        self._stamp = None if self._watched is None else stamp_of(self._watched)
+        self._stamp = None if self._watched is None else _served_stamp(self._watched, live)
         self._leaves: float | None = None
         self._signaled = 0.0
         app = make_app(
@@ -177,6 +177,16 @@ class Worker(uvicorn.Server):
         if self._leaves is not None and monotonic() >= self._leaves:
             self.should_exit = True
         return await super().on_tick(counter)
+
+
+def _served_stamp(run: Path, live: Live) -> tuple[int, ...] | None:
+    """Return the stamp of a run; None where it was replaced since its tables were made."""
+    stamp = stamp_of(run)
+    with suppress(OSError):
+        if sha256(run / RUN_CONFIG) == live.service.ranking.tables.about.source:
+            return stamp
+
+    return None
 
 
 def open_live(settings: Settings, metrics: Metrics) -> Live:

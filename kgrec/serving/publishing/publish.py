@@ -65,7 +65,8 @@ def _write(run: "Run", place: Path, with_data: bool) -> None:
         raise CheckpointError(f"{place}: exists and was not published. Choose another folder.")
 
     dataset = {"name": run.dataset.get("name"), "path": None, "checksum": None}
-    bare = replace(run, dataset=dataset, path=None)
+    # receipts hold paths, and hashes by which those who were forgotten could be guessed
+    bare = replace(run, dataset=dataset, path=None, _receipts=None)
     with beside(place) as scratch:
         if with_data:
             bare.save(scratch / "run")
