@@ -66,7 +66,7 @@ class Task:
 
     def total(self, values: Sequence[float]) -> float:
         """Return what a trial is worth by its values: their mean, over several data sets each as a
-        share of those of ``base``; 1 where there is none, which is the first's share of itself.
+        share of those of ``base``; 1 if there is none, which is the first's share of itself.
         """
         if len(self.data) > 1 and self.base:
             values = [one / max(base, 1e-12) for one, base in zip(values, self.base, strict=True)]

@@ -66,10 +66,10 @@ def part_files(source: FilePath, further: Sequence[str] = ()) -> list[Path]:
 
 
 def _is_hidden(path: Path, root: Path) -> bool:
-    """Return whether a name begins so that is neither the folder's own nor stands in the pattern."""
+    """Return whether a name begins so that is neither of the folder nor of the pattern."""
     parts = path.relative_to(root).parts if root.is_dir() else path.parts
-    asked = () if root.is_dir() else {_ESCAPED.sub(r"\1", part) for part in root.parts}
-    return any(part.startswith(("_", ".")) and part not in asked for part in parts)
+    named = () if root.is_dir() else {_ESCAPED.sub(r"\1", part) for part in root.parts}
+    return any(part.startswith(("_", ".")) and part not in named for part in parts)
 
 
 def keys_of(path: Path) -> dict[str, str]:
