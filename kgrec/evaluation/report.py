@@ -1,6 +1,6 @@
 """Evaluate a scorer on a dataset's held-out interactions."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -293,6 +293,20 @@ def check_part(on: str) -> None:
     """
     if on not in ("test", "valid"):
         raise ConfigError(f"there is no part {on!r} to evaluate on. Choose test or valid.")
+
+
+def cold_and_warm(reports: Mapping[str, Report | None]) -> dict[str, Any]:
+    """Return, of each part's report, how many users the model does not know, and the figures of
+    those whom it knows: 0 and None where there is no report.
+    """
+    cold = dict.fromkeys(reports, 0)
+    warm: dict[str, Any] = dict.fromkeys(reports)
+    for part, report in reports.items():
+        if report is not None:
+            cold[part] = report.cold_users
+            warm[part] = report.warm_user_part.to_dict()
+
+    return {"cold_users": cold, "warm": warm}
 
 
 def known_part(dataset: Dataset, on: str) -> Interactions:

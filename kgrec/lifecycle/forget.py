@@ -67,10 +67,9 @@ class Receipt:
 
     def to_dict(self) -> dict[str, Any]:
         """Return it JSON-ready."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name in self.__slots__
-            for value in (getattr(self, name),)
+        found = {name: getattr(self, name) for name in self.__slots__}
+        return found | {
+            name: list(value) for name, value in found.items() if isinstance(value, tuple)
         }
 
 
@@ -99,26 +98,41 @@ def forget(path: str | PathLike[str], user: Id, *, allow: tuple[str, ...] = ()) 
     run = load_run(folder, allow=allow, unfinished="refuse")
     record = read_config(folder)
     place = _dataset_place(folder, record["dataset"])
-    there = None if place is None else _opened(place)
+    there = None
+    if place is not None:
+        there = _opened(place)
+
     in_run = key in run.data.users
     in_data = there is not None and key in there.users
     if not in_run and not in_data:
         raise _unknown(run, key)
 
-    made, exact = _without(run, key) if in_run else (run, _was_exact(run))
+    rows = 0
+    made, exact = run, _was_exact(run)
+    if in_run:
+        rows = _count(run, key)
+        made, exact = _without(run, key)
+
     before = str(record["dataset"].get("checksum") or "")
     others = _others(folder, before)
     after = before
     if place is not None and there is not None:
         after = _rewritten(place, there, run, key, before)
 
-    rows = _count(run, key) if in_run else 0
+    dataset: dict[str, str] = {}
+    if place is not None:
+        dataset = {"path": str(place), "before": before, "after": after}
+
+    changed: list[Path] = []
+    if after != before:
+        changed = others
+
     tables, still = _tables(folder)
     receipt = _receipt(key, folder, exact, rows)
     receipt = replace(
         receipt,
-        dataset={} if place is None else {"path": str(place), "before": before, "after": after},
-        runs_changed=tuple(map(str, others)) if after != before else (),
+        dataset=dataset,
+        runs_changed=tuple(map(str, changed)),
         still_open=tuple(str(other) for other in others if _holds(other, key)),
         tables=tuple(map(str, tables)),
         tables_open=tuple(map(str, still)),
@@ -151,7 +165,9 @@ def stored_receipts(stored: bytes | None) -> list[dict[str, Any]]:
         found = json.loads(stored)
     except ValueError:
         return []
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    if not isinstance(found, list):
+        return []
+    return [one for one in found if isinstance(one, dict)]
 
 
 def _hash(key: str, salt: str) -> str:
@@ -183,8 +199,9 @@ def _was_exact(run: Run) -> bool:
 
 def _dataset_place(folder: Path, dataset: dict[str, Any]) -> Path | None:
     """Return the folder of a run's dataset, where it is still there."""
-    relative = dataset.get("relative")
-    places = [folder.resolve() / relative] if relative else []
+    places = []
+    if dataset.get("relative"):
+        places.append(folder.resolve() / dataset["relative"])
     if dataset.get("path"):
         places.append(Path(dataset["path"]))
     return next((place.resolve() for place in places if place.is_dir()), None)
@@ -207,7 +224,9 @@ def _rewritten(place: Path, there: Dataset, run: Run, key: str, before: str) -> 
     if key in there.users:
         there = without_user(there, key).save(place)
     elif not same:
-        held = without_user(run.data, key) if key in run.data.users else run.data
+        held = run.data
+        if key in held.users:
+            held = without_user(held, key)
         same = _pairs(there, every=run.refit) == _pairs(held, every=run.refit)
     if not same:
         logger.warning("%s is another state of the run's dataset, and not what it goes by.", place)
@@ -218,7 +237,10 @@ def _rewritten(place: Path, there: Dataset, run: Run, key: str, before: str) -> 
 
 def _pairs(data: Dataset, *, every: bool) -> tuple[list[str], list[str], list[int]]:
     """Return ids, and what was used by whom in training and validation, or in all parts."""
-    parts = (data.train, data.valid, data.test) if every else (data.train, data.valid)
+    parts = [data.train, data.valid]
+    if every:
+        parts.append(data.test)
+
     codes = [part.user.astype(np.int64) * max(1, data.num_items) + part.item for part in parts]
     return list(data.users), list(data.items), sorted(np.concatenate(codes).tolist())
 
@@ -263,9 +285,10 @@ def _placed(run: Run, data: Dataset, key: str) -> Placed:
     model = Placed(data.num_users, data.num_items, run.config)
     state = model.state_dict()
     for name, table in run.model.state_dict().items():
-        gone = name in ("users", "known_users", "new_users")
-        kept = [other for other in range(len(table)) if other != row] if gone else slice(None)
-        state[name][:] = table[kept]
+        if name in ("users", "known_users", "new_users"):
+            table = table[[other for other in range(len(table)) if other != row]]
+        state[name][:] = table
+
     return model
 
 
@@ -284,10 +307,14 @@ def _store(
     made: Run, run: Run, folder: Path, place: Path | None, after: str, receipt: Receipt
 ) -> None:
     """Write the run without the person, with the receipt in it."""
-    data = replace(made.data, path=None if place is None else str(place), checksum=after)
+    data = replace(made.data, path=None, checksum=after)
+    known = run.dataset
+    if place is not None:
+        data = replace(data, path=str(place))
+        known = identity(data)
+
     kept = [*stored_receipts(run.receipts), receipt.to_dict()]
     text = json.dumps(kept, indent=1).encode() + b"\n"
-    known = identity(data) if place is not None else run.dataset
     made = made.in_place_of(made, receipts=text, data=data, dataset=known)
     made.save(folder)
 

@@ -145,7 +145,10 @@ def update(
 
     _check_needs(run, log)
     whole, notes = _whole(run, dataset)
-    _check_times(log, whole, time.time() if now is None else now)
+    if now is None:
+        now = time.time()
+
+    _check_times(log, whole, now)
     base = merge_parts(whole, "valid", "test")
     found = extend(base, log, items, facts)
     _check_new(found, base)
@@ -260,7 +263,10 @@ def _check_new(found: Extended, base: Dataset) -> None:
     about = np.concatenate([data.train.item, data.triples.head, data.triples.tail])
     lost = rows[~np.isin(rows, about)]
     if len(lost):
-        more = f" and {len(lost) - 1:,} more" if len(lost) > 1 else ""
+        more = ""
+        if len(lost) > 1:
+            more = f" and {len(lost) - 1:,} more"
+
         raise DataError(
             f"new item {data.items.key(lost[0])[:80]!r}{more}: no fact and no interaction. Add "
             "some, or leave it out."
@@ -282,7 +288,10 @@ def _parts(data: Dataset, base: Dataset, log: pl.DataFrame) -> tuple[Interaction
     else:
         newest = np.argsort(arrived, kind="stable")
 
-    count = math.ceil(HELD * len(new)) if len(new) > 1 else 0
+    count = 0
+    if len(new) > 1:
+        count = math.ceil(HELD * len(new))
+
     held = np.sort(new[newest[len(new) - count :]])
     kept = np.ones(len(train), dtype=bool)
     kept[held] = False
@@ -296,9 +305,10 @@ def _trained(run: Run, data: Dataset, epochs: int, minutes: float | None) -> tup
     if run.model.plan().fit is not None:
         return fit_chosen(chosen, data, **arguments), "refit"
 
-    again = minutes is not None
-    most = max(1, int(run.summary.get("best_epoch") or epochs)) if again else epochs
-    config = replace(chosen.train, epochs=most, patience=0, selection="valid")
+    if minutes is not None:
+        epochs = max(1, int(run.summary.get("best_epoch") or epochs))
+
+    config = replace(chosen.train, epochs=epochs, patience=0, selection="valid")
     settings = replace(chosen, train=config)
     if minutes is not None:
         ends = time.monotonic() + _MINUTES * minutes
@@ -347,7 +357,9 @@ class Earlier:
         scores = self.scorer(own)
         whole = scores.new_full((len(scores), self.width), -torch.inf)
         whole[:, : self.items] = scores
-        return whole if items is None else whole.gather(1, items)
+        if items is None:
+            return whole
+        return whole.gather(1, items)
 
 
 def _evaluated(

@@ -110,7 +110,11 @@ class Wishes:
             found[f"diversity {self.diversity:g}"] = one
         if self.popularity:
             one = Wishes(popularity=self.popularity, calibrate=self.calibrate)
-            found[f"{'calibrate' if self.calibrate else 'popularity'} {self.popularity:g}"] = one
+            what = "popularity"
+            if self.calibrate:
+                what = "calibrate"
+
+            found[f"{what} {self.popularity:g}"] = one
         if self.new_items:
             found[f"new_items {self.new_items:g}"] = Wishes(new_items=self.new_items)
         for name, count in self.most.items():
@@ -283,12 +287,15 @@ class _List:
         values: Sequence[Rows],
         had: np.ndarray | None,
     ) -> None:
-        self._all = pool if newcomers is None else pool.and_then(newcomers)
+        self._all = pool
+        if newcomers is not None:
+            self._all = pool.and_then(newcomers)
+
         items = self._all.items
         self._listed = len(pool.items)
         self._k = k
         self._wishes = wishes
-        alike = int((pool.kinds == pool.kinds[0]).sum()) if self._listed else 0
+        alike = int((pool.kinds == pool.kinds[:1]).sum())
         self._own = min(alike, pool_size(k, self._listed))
         self._free = np.ones(len(items), dtype=bool)
         self._newcomers: list[int] = []
@@ -344,13 +351,17 @@ class _List:
             return int(np.flatnonzero(value >= value.max() - _CLOSE)[0])
 
         rest = np.flatnonzero(self._free[self._own : self._listed])
-        return self._own + int(rest[0]) if len(rest) else None
+        if not len(rest):
+            return None
+        return self._own + int(rest[0])
 
     def _take(self, at: int, first: bool) -> None:
         self._free[at] = False
         if self._alike is not None and self._own:
             near = self._alike(at)[: self._own]
-            self._near = near if first else np.maximum(self._near, near)
+            if not first:
+                near = np.maximum(self._near, near)
+            self._near = near
         if self._mixture is not None and at < self._own:
             self._mixture.add(at)
         for cap in self._caps:
@@ -431,7 +442,10 @@ class _ByFacts:
     def __init__(self, facts: Rows, items: np.ndarray) -> None:
         at, self._owner = facts.at(items)
         _, self._fact = np.unique(facts.idx[at], return_inverse=True)
-        self._weight = np.ones(len(at)) if facts.val is None else facts.val[at].astype(np.float64)
+        self._weight = np.ones(len(at))
+        if facts.val is not None:
+            self._weight = facts.val[at].astype(np.float64)
+
         self._items = len(items)
 
     def __call__(self, at: int) -> np.ndarray:
@@ -464,7 +478,9 @@ def _scaled(values: np.ndarray) -> np.ndarray:
 
     wide = values.astype(np.float64)
     low, high = wide.min(), wide.max()
-    return np.asarray((wide - low) / (high - low)) if high > low else np.zeros(len(values))
+    if not high > low:
+        return np.zeros(len(values))
+    return np.asarray((wide - low) / (high - low))
 
 
 def _quota(places: int, share: float) -> int:

@@ -194,20 +194,27 @@ def _draw_ranks(panel: Any, ranks: "Ranks") -> None:
         fontsize=7.5,
         color=_GRAY,
     )
-    title = (
-        f"{ranks.data}: {ranks.metric}, {ranks.users:,} users, Friedman p "
-        f"{'< .0001' if ranks.p < 1e-4 else f'= {ranks.p:.4f}'}"
-    )
+    p = f"= {ranks.p:.4f}"
+    if ranks.p < 1e-4:
+        p = "< .0001"
+
+    title = f"{ranks.data}: {ranks.metric}, {ranks.users:,} users, Friedman p {p}"
     panel.text(low - margin, -1.42, title, va="bottom", **_TITLE)
 
     for at, (model, mean) in enumerate(ordered):
-        on_left = at < left
-        row = depth + 0.62 * (at if on_left else count - 1 - at)
-        end = low - 0.04 * (high - low) if on_left else high + 0.04 * (high - low)
-        panel.plot([mean, mean, end], [0, row, row], color=_GRAY, linewidth=0.9)
         name = cut_label(model, 28)
-        words = f"{name}  {mean:.2f}" if on_left else f"{mean:.2f}  {name}"
-        side = {"ha": "right" if on_left else "left", "va": "center"}
+        if at < left:
+            row = depth + 0.62 * at
+            end = low - 0.04 * (high - low)
+            words = f"{name}  {mean:.2f}"
+            side = {"ha": "right", "va": "center"}
+        else:
+            row = depth + 0.62 * (count - 1 - at)
+            end = high + 0.04 * (high - low)
+            words = f"{mean:.2f}  {name}"
+            side = {"ha": "left", "va": "center"}
+
+        panel.plot([mean, mean, end], [0, row, row], color=_GRAY, linewidth=0.9)
         panel.text(end, row, f" {words} ", fontsize=8.5, color=INK, **side)
 
     for at, (first, last) in enumerate(cliques):

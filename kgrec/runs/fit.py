@@ -33,7 +33,7 @@ from kgrec.data.storage import open_dataset
 from kgrec.errors import CheckpointError, ConfigError
 from kgrec.evaluation.next_items import NEXT
 from kgrec.evaluation.rating import evaluate_ratings
-from kgrec.evaluation.report import Report, evaluate
+from kgrec.evaluation.report import Report, cold_and_warm, evaluate
 from kgrec.evaluation.strangers import DAY, choose_fallback
 from kgrec.evaluation.triples import evaluate_triples, triple_metric
 from kgrec.evaluation.validation import validator, warm_users
@@ -154,18 +154,16 @@ def fit(
     world = world or World()
     if resume and out is not None:
         named = _Named(model, data, preset, seed, refit, fallback, half_life, settings, start)
-        go_on = _gone_on if world.first else _followed
+        if world.first:
+            go_on = _gone_on
+        else:
+            go_on = _followed
+
         if run := go_on(Path(out), named, device, on_epoch, world):
             return run
 
     if model is None or data is None:
-        if resume:
-            there = "there is no run to continue"
-        else:
-            there = "a training is started"
-        raise ConfigError(
-            f"{'' if out is None else f'{out}: '}{there}: name a dataset and a model."
-        )
+        raise _nothing_named(out, resume)
 
     preset = preset or "default"
     seed = seed or 0
@@ -182,7 +180,10 @@ def fit(
     if refit:
         _check_refit(chosen, preset, whole, start is not None)
 
-    began = None if start is None else start_of(start, chosen)
+    began = None
+    if start is not None:
+        began = start_of(start, chosen)
+
     choice = choose_fallback(_training_part(whole, chosen), fallback or "auto", half_life)
     arguments: dict[str, Any] = {
         "device": device,
@@ -195,6 +196,17 @@ def fit(
     }
 
     return fit_chosen(measured_by(chosen, whole), whole, out=out, **arguments)
+
+
+def _nothing_named(out: str | PathLike[str] | None, resume: bool) -> ConfigError:
+    """Return what says that a training needs a dataset and a model."""
+    there = "a training is started"
+    if resume:
+        there = "there is no run to continue"
+    if out is not None:
+        there = f"{out}: {there}"
+
+    return ConfigError(f"{there}: name a dataset and a model.")
 
 
 def _check_refit(chosen: Chosen, preset: str, data: Dataset, starts: bool) -> None:
@@ -261,23 +273,23 @@ def start_of(run: "Run | str | PathLike[str]", chosen: Chosen) -> Start:
     Raises:
         ConfigError: If the run is of another model, or there is nothing to start from.
     """
-    found = run if isinstance(run, Run) else load_run(run)
-    where = found.name if found.path is None else str(found.path)
-    if found.model.newcomers() is not None or found.chosen.members:
+    if not isinstance(run, Run):
+        run = load_run(run)
+
+    where = str(run.path or run.name)
+    if run.model.newcomers() is not None or run.chosen.members:
         raise ConfigError(f"start {where}: holds no parameters to train on. Name a trained run.")
-    if found.chosen.model is not chosen.model:
-        raise ConfigError(
-            f"start {where}: is {found.name}, not {chosen.name}. Name one of the same."
-        )
-    if found.model.plan().fit is not None:
+    if run.chosen.model is not chosen.model:
+        raise ConfigError(f"start {where}: is {run.name}, not {chosen.name}. Name one of the same.")
+    if run.model.plan().fit is not None:
         raise ConfigError(
             f"{chosen.name} is computed from the data in one step: it starts from nothing. Leave "
             "start out."
         )
 
-    parameters = {name: value.detach() for name, value in found.model.named_parameters()}
-    about = {"run": parameters_sum(found.model.state_dict())[:12], "path": where}
-    return Start(found.data, parameters, about)
+    parameters = {name: value.detach() for name, value in run.model.named_parameters()}
+    about = {"run": parameters_sum(run.model.state_dict())[:12], "path": where}
+    return Start(run.data, parameters, about)
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +307,12 @@ class _Named:
     half_life: float | int | None
     settings: dict[str, Any]
     start: "Run | str | PathLike[str] | None" = None
+
+    def own_class(self) -> type[Recommender] | None:
+        """Return the model's class, where that is what was named."""
+        if isinstance(self.model, type):
+            return self.model
+        return None
 
     def agreed(self, path: Path, record: dict[str, Any], stored: Chosen) -> Chosen:
         """Return the settings to continue with: the folder's, where another number of epochs or
@@ -397,11 +415,7 @@ def _gone_on(
         sweep_beside(out, but=beside_out)
         record = read_config(folder)
 
-        if isinstance(named.model, type):
-            own = named.model
-        else:
-            own = None
-
+        own = named.own_class()
         stored = stored_settings(record, own, folder)
         chosen = named.agreed(out, record, stored)
 
@@ -463,7 +477,7 @@ def _followed(
     none.
     """
     word = world.hear()
-    own = named.model if isinstance(named.model, type) else None
+    own = named.own_class()
     if word == _NOTHING:
         return None
     if word == _FINISHED:
@@ -617,12 +631,15 @@ class _Job:
         return fresh
 
     def _record(self, summary: dict[str, Any]) -> dict[str, Any]:
+        if self.about is not None:
+            summary = summary | {"start": self.about}
+
         return record_of(
             self.chosen,
             self.seed,
             identity(self.data, self.out),
             self.refit,
-            summary if self.about is None else summary | {"start": self.about},
+            summary,
             [],
             TRAINING,
             self.fallback,
@@ -650,7 +667,10 @@ class _Job:
 
     def _first_pass(self, state: TrainState | None) -> Run:
         model = self._built().to(self.device)
-        plan = None if self.about is None else self._begun(model, state)
+        plan = None
+        if self.about is not None:
+            plan = self._begun(model, state)
+
         apart = self._apart(model, plan)
         if apart is None and not self.world.first and self.out is not None:
             return self._waited(self.out)
@@ -705,6 +725,10 @@ class _Job:
         if apart is None and not self.world.first and self.out is not None:
             return self._waited(self.out)
 
+        plan = None
+        if apart is not None:
+            plan = apart.plan
+
         done = train(
             model,
             data,
@@ -714,7 +738,7 @@ class _Job:
             state=state,
             on_epoch=self._after_epoch("refit"),
             title=f"{self.chosen.name} refit",
-            plan=None if apart is None else apart.plan,
+            plan=plan,
             apart=apart,
         )
 
@@ -729,7 +753,11 @@ class _Job:
         run = Run(self.chosen.name, model, data, self.chosen, self.seed, *details)
 
         if self.folder is not None and self.out is not None:
-            run.write(self.folder, done if done.optimizers and not self.refit else None)
+            last = None  # a state that can take more epochs
+            if done.optimizers and not self.refit:
+                last = done
+
+            run.write(self.folder, last)
             if self.folder != self.out:
                 take_place(self.folder, self.out)
 
@@ -775,12 +803,17 @@ class _Job:
 
     def _apart(self, model: Recommender, plan: Plan | None = None) -> Apart | None:
         """Return the model's tables taken apart, where processes train it together."""
-        return Apart(model, plan or model.plan(), self.world) if self._together else None
+        if not self._together:
+            return None
+        return Apart(model, plan or model.plan(), self.world)
 
     def _waited(self, out: Path) -> Run:
         """Wait until the first process has trained, and open its run."""
         self.world.hear(patient=True)
-        own = self.chosen.model if self.chosen.outside else None
+        own = None
+        if self.chosen.outside:
+            own = self.chosen.model
+
         return load_run(out, own)
 
     def _agreed_summary(
@@ -790,7 +823,10 @@ class _Job:
         if apart is None:
             return self._summary(model, done)
 
-        summary = self._summary(model, done) if self.world.first else None
+        summary = None
+        if self.world.first:
+            summary = self._summary(model, done)
+
         heard: dict[str, Any] = self.world.hear(summary, patient=True)
         return heard
 
@@ -903,22 +939,35 @@ class _Job:
 
         return found or None
 
+    def _ranked(self, scorer: Scorer, part: str) -> Report | None:
+        """Return the metrics of rankings on a held-out part; None where it is empty."""
+        held: Interactions = getattr(self.data, part)
+        if not len(held):
+            return None
+        return evaluate(scorer, self.data, on=part, ks=(10, 20), device=self.device)
+
+    def _further(self, model: Recommender) -> dict[str, Any]:
+        """Return what only some trainings say of themselves."""
+        found: dict[str, Any] = {}
+        weights = weights_in(model, self.data)
+        if weights is not None:
+            found["weights"] = weights
+        if settled := model.settled():
+            found["settled"] = dict(settled)
+        if self.about is not None:
+            found["start"] = self.about
+
+        return found
+
     def _summary(self, model: Recommender, done: TrainState) -> dict[str, Any]:
         """Return the form of ``kgrec train --json``."""
         plain = snapshot_scorer(model)
         scorer = served(model, plain, self.data, self.fallback)
-        held = {"valid": self.data.valid, "test": self.data.test}
-        ranked = {
-            part: evaluate(scorer, self.data, on=part, ks=(10, 20), device=self.device)
-            if len(pairs)
-            else None
-            for part, pairs in held.items()
-        }
+        ranked = {part: self._ranked(scorer, part) for part in ("valid", "test")}
         parts = {
             part: self._measured(model, plain, report, part) for part, report in ranked.items()
         }
         seconds = [record["seconds"] for record in done.history]
-        weights = weights_in(model, self.data)
 
         return {
             "model": self.chosen.name,
@@ -933,20 +982,12 @@ class _Job:
                 + sum(record.get("validation_seconds", 0.0) for record in done.history),
                 3,
             ),
-            "seconds_per_epoch": round(float(np.median(seconds)), 4) if seconds else 0.0,
+            "seconds_per_epoch": round(float(np.median(seconds or [0.0])), 4),
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
             "peak_memory_bytes": _peak_memory(self.device),
             "fallback": asdict(self.fallback),
-            "cold_users": {
-                part: 0 if report is None else report.cold_users for part, report in ranked.items()
-            },
-            "warm": {
-                part: None if report is None else report.warm_user_part.to_dict()
-                for part, report in ranked.items()
-            },
-            **({} if weights is None else {"weights": weights}),
-            **({"settled": dict(model.settled())} if model.settled() else {}),
-            **({} if self.about is None else {"start": self.about}),
+            **cold_and_warm(ranked),
+            **self._further(model),
             **parts,
         }
 
@@ -1022,7 +1063,9 @@ def _untrained(model: Recommender) -> TrainState:
 
 def _device(name: str) -> torch.device:
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("cpu")
 
     try:
         device = torch.device(name)

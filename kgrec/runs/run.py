@@ -18,7 +18,6 @@ from kgrec.data.io.writing import beside, discard, write_whole
 from kgrec.data.readers.new_items import read_new_items
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.ids import Id, Ids, id_list, known_rows, one_id, some_of
-from kgrec.data.records.interactions import concatenate
 from kgrec.data.storage import open_dataset
 from kgrec.errors import (
     CapabilityError,
@@ -133,13 +132,16 @@ class Vectors:
             items = np.empty((0, 1))
 
         unit = bool(np.allclose(np.linalg.norm(items, axis=1), 1.0, atol=1e-4)) and len(items) > 0
+        ranks_as = self.function
+        if unit and self.function == "inner_product":
+            ranks_as = "cosine"
 
         return {
             "function": self.function,
             "formula": SCORE_FUNCTIONS[self.function],
             "users": self.users,
             "items": self.items,
-            "ranks_as": "cosine" if unit and self.function == "inner_product" else self.function,
+            "ranks_as": ranks_as,
             "left_out": "what the user has in the training and validation parts, and items whose "
             "column known is false",
         }
@@ -348,7 +350,10 @@ class Run:
 
         # What the model does not know gets the mean rating, or the model's own answer to it.
         predicts = self.model.predicts_ratings
-        known = None if predicts else self.model.can_rank(self.data)
+        known = None
+        if not predicts:
+            known = self.model.can_rank(self.data)
+
         return evaluate_ratings(
             self.scorer(), data, on, predicts=predicts, known=known, model=self.name
         )
@@ -372,9 +377,7 @@ class Run:
             rows = data.users.rows(report.per_user["user"].to_list())[
                 report.per_user["cold"].to_numpy()
             ]
-            own = Lists.of(
-                data.train if on == "valid" else concatenate([data.train, data.valid]), rows
-            )
+            own = Lists.of(known_part(data, on), rows)
             counts = torch.bincount(
                 scorer.kinds(Query(torch.from_numpy(rows), *own.padded(0, len(rows)))),
                 minlength=len(KINDS),
@@ -493,7 +496,9 @@ class Run:
         allowed = self._candidates(items, exclude, on_unknown)
         rows, own = self._people(users, history, on_unknown)
         update = users is not None and history is not None
-        names = [""] if users is None else self.data.users.keys(rows)
+        names = [""]
+        if users is not None:
+            names = self.data.users.keys(rows)
 
         def rank(part: slice, length: int, allowed: Tensor | None) -> Ranked:
             shown: dict[str, Any] = {"allowed": allowed, "allow_seen": allow_seen}
@@ -637,9 +642,9 @@ class Run:
                 f"{nearest(scope, SCOPES)}"
             )
 
-        key = (
-            repr(sorted(settings.items())) if "seen" not in settings else ""
-        )  # a matrix has no telling name
+        key = ""  # a matrix has no telling name
+        if "seen" not in settings:
+            key = repr(sorted(settings.items()))
         if key not in self._explainers or not key:
             self._explainers[key] = self.explainer(**settings)
 
@@ -722,7 +727,10 @@ class Run:
         row = self.data.items.row(explanation.item)
         if newcomers.items[row]:
             near = [self.data.item_label(one) for one in newcomers.near[row] if one >= 0]
-            by = f"its facts, near {', '.join(near)}" if near else "those who used it first"
+            by = "those who used it first"
+            if near:
+                by = f"its facts, near {', '.join(near)}"
+
             found.append(
                 f"{explanation.item_label} was placed by {by}; no training has seen it. Paths "
                 "connect, and say nothing of causes."
@@ -809,9 +817,13 @@ class Run:
             ("items", self.data.items, scorer.items),
         ):
             made = _vectors(keys.series, rows)
-            names.append(kind if kind in frames and frames[kind].equals(made) else f"score_{kind}")
+            name = kind
+            if kind not in frames or not frames[kind].equals(made):
+                name = f"score_{kind}"
+
+            names.append(name)
             if len(rows):
-                frames[names[-1]] = made
+                frames[name] = made
 
         known = self.model.can_rank(self.data)
         for table, known_of in (("users", known.users), ("items", known.items)):
@@ -838,9 +850,10 @@ class Run:
 
         if vectors is not None:
             # a model of interactions alone has a graph whose only entities are the items
-            skipped = (
-                {"entities"} if len(vectors.get("entities", ())) != len(ids["entities"]) else ()
-            )
+            skipped = set()
+            if len(vectors.get("entities", ())) != len(ids["entities"]):
+                skipped.add("entities")
+
             return {
                 name: _vectors(ids[name], rows)
                 for name, rows in vectors.items()
@@ -916,17 +929,22 @@ class Run:
             ConfigError: If the quota is no share.
         """
         trained = self.placed_among()
-        wanted = None if ids is None else id_list(ids)
+        wanted = None
+        if ids is not None:
+            wanted = id_list(ids)
+
         new, facts = read_new_items(items, self.data, item=item, ids=wanted)
-        log = None if interactions is None else log_of(interactions)
-        if log is not None:
+        log = None
+        if interactions is not None:
+            log = log_of(interactions)
             known = {*new}
             others = [key for key in log["item"].unique(maintain_order=True) if key not in known]
             self.data.items.rows(others)
 
         said = pl.Series("text", [(texts or {}).get(key) for key in new], dtype=pl.String)
-        share = None if quota is None else float(quota)
-        return self._with_newcomers(join(trained, self.data, log, new, facts, said, share))
+        if quota is not None:
+            quota = float(quota)
+        return self._with_newcomers(join(trained, self.data, log, new, facts, said, quota))
 
     def in_place_of(self, other: "Run", *, receipts: bytes | None = None, **changes: Any) -> "Run":
         """Return this run as the next state of another one, whose receipts of people who were
@@ -937,12 +955,14 @@ class Run:
             receipts: Those to hold instead.
             changes: Fields with other values.
         """
-        kept = other._receipts if receipts is None else receipts
+        if receipts is None:
+            receipts = other._receipts
+
         made = replace(self, **changes)
         made._scorer = made._ranker = made._texts = None
         made._placebos = made._retraining = made._given = None
         made._explainers = {}
-        made._receipts = kept
+        made._receipts = receipts
         return made
 
     @property
@@ -959,9 +979,10 @@ class Run:
         return Trained.of(self.model, self.scorer(), self.data, self.config, self.name)
 
     def _with_newcomers(self, joined: Joined) -> "Run":
-        base, seed = (
-            self.chosen.members[0] if isinstance(self.model, Placed) else (self.chosen, self.seed)
-        )
+        base, seed = self.chosen, self.seed
+        if isinstance(self.model, Placed):
+            base, seed = self.chosen.members[0]
+
         before = self.summary.get("placed") or {"users": 0, "items": 0}
         counts = {
             "users": before["users"] + joined.users,
@@ -1039,10 +1060,10 @@ class Run:
                 configuration have the rest of it.
         """
         write_tensors(folder / WEIGHTS, snapshot(self.model), {"model": self.name})
+        further: dict[str, Any] = {"state": None}
         if state is not None:
             write_state(folder / STATE, replace(state, best={}, history=[]), {"phase": "fit"})
-
-        further: dict[str, Any] = {"state": STATE if state is not None else None}
+            further["state"] = STATE
         if self.refit and (folder / REFIT_DATA).is_dir():
             further["data"] = REFIT_DATA
 
@@ -1299,8 +1320,9 @@ def _parameters(
         folder,
         epochs,
     )
-    refit = owner.get("phase") == "refit" and (folder / REFIT_DATA).exists()
-    return state.best, state.history, REFIT_DATA if refit else DATA
+    if owner.get("phase") == "refit" and (folder / REFIT_DATA).exists():
+        return state.best, state.history, REFIT_DATA
+    return state.best, state.history, DATA
 
 
 def _with_weights(

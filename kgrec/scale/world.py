@@ -65,7 +65,10 @@ class World:
             ConfigError: If they are no numbers, or the rank is outside the size.
         """
         size = _number("WORLD_SIZE", 1)
-        rank = _number("RANK", 0) if size > 1 else 0
+        rank = 0
+        if size > 1:
+            rank = _number("RANK", 0)
+
         if size < 1 or not 0 <= rank < size:
             raise ConfigError(
                 f"RANK={rank} and WORLD_SIZE={size} name no process. Start with torchrun, or "
@@ -250,7 +253,10 @@ class World:
         from torch import distributed
 
         x = x.contiguous()
-        parts = [torch.empty_like(x) for _ in range(self.size)] if self.first else None
+        parts = None
+        if self.first:
+            parts = [torch.empty_like(x) for _ in range(self.size)]
+
         with self._joined():
             distributed.gather(x, parts)
 
@@ -361,8 +367,11 @@ class World:
 
 def _number(name: str, default: int) -> int:
     text = os.environ.get(name, "")
+    if not text.strip():
+        return default
+
     try:
-        return int(text) if text.strip() else default
+        return int(text)
     except ValueError:
         raise ConfigError(
             f"{name}={text[:40]!r} in the environment is no whole number. Start with torchrun, or "

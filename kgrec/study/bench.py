@@ -71,7 +71,10 @@ def run_experiment(
     if not isinstance(experiment, Experiment):
         experiment = read_experiment(experiment)
 
-    folder = Path(out) if out is not None else Path(f"experiment-{experiment.name}")
+    if out is None:
+        out = f"experiment-{experiment.name}"
+
+    folder = Path(out)
     if folder.is_dir() and any(folder.iterdir()) and not resume:
         raise CheckpointError(
             f"{folder}: exists. Continue it with --resume (in Python resume=True), or choose "
@@ -269,7 +272,9 @@ def _drawless(cells: list[Cell], seed: int) -> Cell | None:
         ]
         for cell in cells[:2]
     )
-    return replace(cells[0], seed=seed) if first == second else None
+    if first != second:
+        return None
+    return replace(cells[0], seed=seed)
 
 
 def _kept(

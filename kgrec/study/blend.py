@@ -17,7 +17,7 @@ from kgrec.batches import Query
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.known import Known
 from kgrec.errors import CheckpointError, ConfigError, DataError
-from kgrec.evaluation.report import Report, evaluate
+from kgrec.evaluation.report import Report, cold_and_warm, evaluate
 from kgrec.log import logger
 from kgrec.models.base import Recommender
 from kgrec.models.blend import Blend, BlendConfig
@@ -161,10 +161,6 @@ def _made(
         "blend", model, data, chosen, first.seed, [], {}, first.dataset, fallback=first.fallback
     )
     reports = _reports(run, first, dataset)
-    warm = {
-        part: None if report is None else report.warm_user_part.to_dict()
-        for part, report in reports.items()
-    }
     run.summary = {
         "model": "blend",
         "preset": "default",
@@ -178,8 +174,7 @@ def _made(
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "peak_memory_bytes": 0,
         "fallback": asdict(first.fallback),
-        "cold_users": {p: 0 if r is None else r.cold_users for p, r in reports.items()},
-        "warm": warm,
+        **cold_and_warm(reports),
         "blend": {
             "metric": metric,
             "scale": config.scale,

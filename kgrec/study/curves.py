@@ -232,7 +232,9 @@ def _degraded(kind: str, share: float, chosen: Chosen) -> Variant:
     if (kind, share) == ("kept", 0.0):
         return Variant("none", "no graph", chosen, lambda given, seed: without_graph(given))
 
+    lost = share
     if kind == "kept":
+        lost = 1 - share
 
         def change(given: Dataset, seed: int) -> Dataset:
             return keep_triples(given, share, generator=numpy_generator(seed, "kept"))
@@ -245,7 +247,6 @@ def _degraded(kind: str, share: float, chosen: Chosen) -> Variant:
         def change(given: Dataset, seed: int) -> Dataset:
             return add_false_triples(given, share, generator=numpy_generator(seed, "false"))
 
-    lost = 1 - share if kind == "kept" else share
     return Variant(f"{kind}-{share:g}", f"{kind} {share:g}", chosen, change, True, lost)
 
 
@@ -364,17 +365,24 @@ def _verdict(kind: str, points: Sequence[Point], metric: str) -> str:
         parts = []
         for point in mine:
             if point.loss is not None:
-                sure = "" if point.p is not None and point.p < 0.05 else ", within chance"
-                where = f"{point.at:.0f} left" if kind == "cold-users" else "a tenth of the items"
+                where = "a tenth of the items"
+                if kind == "cold-users":
+                    where = f"{point.at:.0f} left"
+
                 parts.append(
                     f"{where}: {point.loss:+.4f} {metric} (95 % interval {point.loss_low:+.4f} to "
-                    f"{point.loss_high:+.4f}{sure})"
+                    f"{point.loss_high:+.4f}{_doubt(point)})"
                 )
         return f"The graph adds, by {TITLES[kind]}: {'; '.join(parts)}."
 
-    end = mine[0] if kind == "kept" else mine[-1]
-    sure = "" if end.p is not None and end.p < 0.05 else ", within chance"
-    efficiency = "" if end.kger is None else f"; KGER {end.kger:+.3f}"
+    end = mine[-1]
+    if kind == "kept":
+        end = mine[0]
+
+    efficiency = ""
+    if end.kger is not None:
+        efficiency = f"; KGER {end.kger:+.3f}"
+
     what = {
         "kept": "Without any triple",
         "distorted": f"With {end.at:.0%} of the triples replaced by invented ones",
@@ -385,8 +393,15 @@ def _verdict(kind: str, points: Sequence[Point], metric: str) -> str:
     assert end.loss_high is not None
     return (
         f"{what} {metric} changes by {-end.loss:+.4f} (95 % interval {-end.loss_high:+.4f} to "
-        f"{-end.loss_low:+.4f}{sure}){efficiency}."
+        f"{-end.loss_low:+.4f}{_doubt(end)}){efficiency}."
     )
+
+
+def _doubt(point: Point) -> str:
+    """Return what is said behind an interval that chance may explain."""
+    if point.p is not None and point.p < 0.05:
+        return ""
+    return ", within chance"
 
 
 def _check(kinds: Sequence[str], shares: Sequence[float], left: Sequence[int], seeds: int) -> None:

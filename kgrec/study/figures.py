@@ -250,7 +250,10 @@ class _Table:
         self.rows = [model.name for model in experiment.models]
         self.cells = {row: [cell for cell in cells if cell.model == row] for row in self.rows}
         keys, self.whole = self._values(EVERYTHING)
-        self.rows_of_users = data.users.rows(keys) if len(keys) else np.empty(0, dtype=np.int64)
+        self.rows_of_users = np.empty(0, dtype=np.int64)
+        if keys:
+            self.rows_of_users = data.users.rows(keys)
+
         self.users = len(keys)
         first = self.cells[self.rows[0]][0].values
         everyone = first.filter(pl.col("items") == EVERYTHING)["user"].to_list()
@@ -260,12 +263,18 @@ class _Table:
         found = []
         for metric in self.experiment.metrics:
             means = {row: float(self.whole[metric][row].mean()) for row in self.rows}
-            best = (min if metric in LOWER_IS_BETTER else max)(means.values())
+            best = max(means.values())
+            if metric in LOWER_IS_BETTER:
+                best = min(means.values())
+
             for row in self.rows:
                 values = self.whole[metric][row]
                 mean, low, high, _ = _interval(values)
                 by_seed = values.mean(axis=0)
-                spread = float(by_seed.std(ddof=1)) if np.ptp(by_seed) > 0 else 0.0
+                spread = 0.0
+                if np.ptp(by_seed) > 0:
+                    spread = float(by_seed.std(ddof=1))
+
                 figure = Figure(self.name, row, metric, mean, low, high, spread, *values.T.shape)
                 found.append(
                     replace(figure, best=math.isclose(mean, best), note=_note(self.cells[row]))
@@ -304,7 +313,10 @@ class _Table:
     def groups(self) -> list[dict[str, Any]]:
         """Return the first metric by quarters of users, and by groups of items."""
         metric = self.experiment.metrics[0]
-        by_users = user_groups(self.data, self.rows_of_users) if self.users else {}
+        by_users: dict[str, np.ndarray] = {}
+        if self.users:
+            by_users = user_groups(self.data, self.rows_of_users)
+
         parts = {
             name: {row: self.whole[metric][row][inside] for row in self.rows}
             for name, inside in by_users.items()
@@ -332,12 +344,15 @@ class _Table:
 
         trained = [cell.record["metric"] for cells in self.cells.values() for cell in cells]
         for metric in (self.experiment.metrics[0], trained[0]):
+            sign = 1
+            if metric in LOWER_IS_BETTER:
+                sign = -1
+
             values = {
-                row: float(np.mean([_valid(cell, metric) for cell in cells]))
+                row: sign * float(np.mean([_valid(cell, metric) for cell in cells]))
                 for row, cells in self.cells.items()
             }
-            sign = -1 if metric in LOWER_IS_BETTER else 1
-            known = {row: sign * value for row, value in values.items() if math.isfinite(value)}
+            known = {row: value for row, value in values.items() if math.isfinite(value)}
             if known:
                 return max(known, key=lambda row: known[row])
 
@@ -382,7 +397,9 @@ class _Table:
 
         known = with_interactions(self.data).users
         inside: np.ndarray = known[self.data.users.rows(users)]
-        return inside if known.any() and inside.any() else np.ones(len(users), dtype=bool)
+        if known.any() and inside.any():
+            return inside
+        return np.ones(len(users), dtype=bool)
 
 
 def critical_difference(rows: int, blocks: int) -> float:
@@ -409,7 +426,10 @@ def _ranked(data: str, metric: str, rows: Sequence[str], values: np.ndarray) -> 
     mean = ranks.mean(axis=0)
     between = users * float(((mean - (count + 1) / 2) ** 2).sum())
     within = float(((ranks - (count + 1) / 2) ** 2).sum()) / (users * (count - 1))
-    p = float(scipy.stats.chi2.sf(between / within, count - 1)) if within > 0 else 1.0
+    p = 1.0
+    if within > 0:
+        p = float(scipy.stats.chi2.sf(between / within, count - 1))
+
     by_row = dict(zip(rows, mean.tolist(), strict=True))
     return Ranks(data, metric, users, by_row, p, critical_difference(count, users))
 
@@ -417,8 +437,9 @@ def _ranked(data: str, metric: str, rows: Sequence[str], values: np.ndarray) -> 
 def _decided(gap: Gap, p: float) -> Gap:
     if not p < LEVEL:
         return replace(gap, p_adjusted=p)
-    ahead = (gap.mean > 0) != (gap.metric in LOWER_IS_BETTER)
-    return replace(gap, p_adjusted=p, verdict="ahead" if ahead else "behind")
+    if (gap.mean > 0) != (gap.metric in LOWER_IS_BETTER):
+        return replace(gap, p_adjusted=p, verdict="ahead")
+    return replace(gap, p_adjusted=p, verdict="behind")
 
 
 def _interval(values: np.ndarray) -> tuple[float, float, float, float]:
@@ -438,7 +459,9 @@ def _valid(cell: Cell, metric: str) -> float:
 def _note(cells: Sequence[Cell]) -> str:
     if any(cell.record["summary"].get("selection") == TEST_SELECTED for cell in cells):
         return TEST_SELECTED
-    return "cut" if any(cell.record["cut"] for cell in cells) else ""
+    if any(cell.record["cut"] for cell in cells):
+        return "cut"
+    return ""
 
 
 def _notes(experiment: Experiment, figures: Sequence[Figure]) -> list[str]:

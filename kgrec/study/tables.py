@@ -33,7 +33,7 @@ def write_tables(found: Bench) -> None:
     folder.mkdir(exist_ok=True)
     frames = {
         _RESULTS: pl.DataFrame(list(found.figures)),
-        "differences": pl.DataFrame(list(found.gaps)) if found.gaps else pl.DataFrame(),
+        "differences": pl.DataFrame(list(found.gaps)),
         "groups": found.groups,
         "curves": found.curves,
         "costs": found.costs,
@@ -58,7 +58,7 @@ def results_markdown(found: Bench) -> str:
                 by_predicate=(pl.col("data") == data) & (pl.col("model") == model.name), named=True
             )
             note = found.figure(data, model.name, metrics[0]).note
-            label = markdown(model.name) + (f" ({note})" if note else "")
+            label = markdown(model.name) + _behind(note)
             cells += [f"{cost['seconds']:.1f}", f"{cost['epochs']:.0f}"]
             lines.append(f"| {label} | {' | '.join(cells)} |")
 
@@ -101,7 +101,7 @@ def results_latex(found: Bench) -> str:
             lines.append(rf"\multicolumn{{{len(metrics) + 1}}}{{l}}{{\emph{{{latex(data)}}}}} \\")
         for model in experiment.models:
             figures = [found.figure(data, model.name, metric) for metric in experiment.metrics]
-            note = f" ({latex(figures[0].note)})" if figures[0].note else ""
+            note = _behind(latex(figures[0].note))
             cells = [_latex_cell(one, found) for one in figures]
             lines.append(" & ".join([latex(model.name) + note, *cells]) + r" \\")
 
@@ -124,7 +124,16 @@ def number(value: float) -> str:
     ('.3100', '-.0500', '1.2000')
     """
     text = f"{value:.4f}"
-    return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
+    if text.lstrip("-").startswith("0."):
+        return text.replace("0.", ".", 1)
+    return text
+
+
+def _behind(note: str) -> str:
+    """Return a note as it stands behind a name."""
+    if not note:
+        return ""
+    return f" ({note})"
 
 
 def _latex_cell(one: Figure, found: Bench) -> str:
@@ -132,23 +141,29 @@ def _latex_cell(one: Figure, found: Bench) -> str:
     if one.best:
         mean = rf"\mathbf{{{mean}}}"
 
-    differs = any(
+    mark = spread = ""
+    if any(
         gap.verdict != "no difference shown"
         for gap in found.gaps
         if (gap.data, gap.model, gap.metric) == (one.data, one.model, one.metric)
-    )
-    mark = "^{*}" if differs else ""
-    spread = rf" \pm {number(one.spread)}" if one.spread > 0 else ""
+    ):
+        mark = "^{*}"
+    if one.spread > 0:
+        spread = rf" \pm {number(one.spread)}"
+
     return f"${mean}{mark}{spread}$"
 
 
 def _caption(found: Bench) -> str:
     experiment = found.experiment
-    seeds = f"{len(experiment.seeds)} seeds" if len(experiment.seeds) > 1 else "one seed"
+    count = len(experiment.seeds)
+    text = f"{experiment.name}, {experiment.on} part: means over users and "
+    if count > 1:
+        text += f"{count} seeds, with their standard deviation over seeds"
+    else:
+        text += "one seed"
+
     against = sorted({gap.against for gap in found.gaps})
-    text = f"{experiment.name}, {experiment.on} part: means over users and {seeds}"
-    if len(experiment.seeds) > 1:
-        text += ", with their standard deviation over seeds"
     if against:
         text += f"; * differs from {' and '.join(against)} (Holm-corrected p < .05)"
     return latex(text) + "."
@@ -161,13 +176,18 @@ def _title(metric: str) -> str:
 
 def _cell(one: Figure) -> str:
     text = f"{number(one.mean)} [{number(one.low)}, {number(one.high)}]"
-    return f"**{text}**" if one.best else text
+    if one.best:
+        return f"**{text}**"
+    return text
 
 
 def _gap(gap: Gap) -> str:
-    sign = "" if gap.mean < 0 else "+"
+    mean = number(gap.mean)
+    if not gap.mean < 0:
+        mean = f"+{mean}"
+
     interval = f"[{number(gap.low)}, {number(gap.high)}]"
-    cells = [markdown(gap.model), gap.metric, sign + number(gap.mean), interval]
+    cells = [markdown(gap.model), gap.metric, mean, interval]
     return f"| {' | '.join(cells)} | {gap.p_adjusted:.2g} | {gap.verdict} |"
 
 
@@ -181,8 +201,9 @@ def _data(found: Bench) -> list[str]:
 
 def _csv(frame: pl.DataFrame) -> Callable[[Path], object]:
     names: Sequence[str] = [name for name in frame.columns if frame.schema[name] == pl.String]
-    safe = frame.with_columns(csv_safe(frame.select(names))) if names else frame
-    return lambda file: safe.write_csv(file)
+    if names:
+        frame = frame.with_columns(csv_safe(frame.select(names)))
+    return lambda file: frame.write_csv(file)
 
 
 def _write(path: Path, content: str | Callable[[Path], object]) -> None:

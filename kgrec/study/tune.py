@@ -42,6 +42,7 @@ _BEST = "best.toml"
 _TABLE = "trials.csv"
 _RUN = "run"
 _DIGITS = 3
+_MEASURED = ("cold_users", "warm", "valid", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,10 @@ class Tuning:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form of ``kgrec tune --json``."""
+        measured: dict[str, Any] = dict.fromkeys(_MEASURED)
+        if self.run:
+            measured = {name: self.run.summary[name] for name in _MEASURED}
+
         return {
             "model": self.model,
             "dataset": self.dataset,
@@ -153,10 +158,7 @@ class Tuning:
             "settings": dict(self.best),
             "seconds": self.seconds,
             "budget": asdict(self.budget),
-            "cold_users": self.run.summary["cold_users"] if self.run else None,
-            "warm": self.run.summary["warm"] if self.run else None,
-            "valid": self.run.summary["valid"] if self.run else None,
-            "test": self.run.summary["test"] if self.run else None,
+            **measured,
             "out": str(self.out),
         }
 
@@ -241,8 +243,11 @@ def tune(
     _check_budget(trials, minutes, seed, workers)
     trained = _check_seeds(seed, seeds)
     searched = _searched(model, chosen, space, fixed)
-    given = [data] if isinstance(data, Dataset | str | PathLike) else list(data)
-    wholes = [each if isinstance(each, Dataset) else load(each) for each in given]
+    if isinstance(data, Dataset | str | PathLike):
+        wholes = [_loaded(data)]
+    else:
+        wholes = [_loaded(each) for each in data]
+
     _check_data(chosen, wholes)
     chosen = measured_by(chosen, wholes[0])
     starts = _starts(model, chosen, searched, fixed, start)
@@ -296,11 +301,17 @@ def tune(
             tried,
             best,
             search.settings_of(best),
-            runs[0] if runs else None,
+            next(iter(runs), None),
             folder,
             Allowance(trials, minutes * 60, workers, trained),
             tuple(runs),
         )
+
+
+def _loaded(data: "Dataset | str | PathLike[str]") -> Dataset:
+    if isinstance(data, Dataset):
+        return data
+    return load(data)
 
 
 @dataclass(slots=True)
@@ -351,7 +362,10 @@ class _Search:
                 len(found) < trials
                 and (left := seconds - sum(trial.seconds for trial in found)) > 0
             ):
-                count = min(self._places, trials - len(found)) if self._begins(found) else 1
+                count = 1
+                if self._begins(found):
+                    count = min(self._places, trials - len(found))
+
                 before = len(found)
                 self._round(study, found, count, left / count)
                 found = _counted(study)
@@ -445,7 +459,10 @@ class _Search:
             constant_liar=self._places > 1,
             seed=derive(self.seed, "tune", number) % 2**32,
         )
-        first = self.starts[number] if number < len(self.starts) else None
+        first = None
+        if number < len(self.starts):
+            first = self.starts[number]
+
         if first is not None and not any(
             trial.state == optuna.trial.TrialState.WAITING for trial in study.trials
         ):
@@ -456,7 +473,9 @@ class _Search:
         trial = study.ask(
             {name: _distribution(span, self._begun(name)) for name, span in self.space.items()}
         )
-        return trial, dict(first) if first is not None else self._decoded(trial.params)
+        if first is None:
+            return trial, self._decoded(trial.params)
+        return trial, dict(first)
 
     def _begun(self, name: str) -> list[Any]:
         """Return the values of a setting that the space must hold."""
@@ -470,13 +489,21 @@ class _Search:
         worth = [trial.value for trial in done if trial.value is not None]
         cells = [trial.values for trial in done if trial.values]
         better = max if self.sign > 0 else min
+        base: tuple[float, ...] = ()
+        if cells:
+            base = cells[0]
+
+        median = None
+        if len(worth) >= TRIALS_BEFORE_PRUNING:
+            median = statistics.median(worth)
+
         return {
             "settings": {**self.fixed, **values},
             "seconds": seconds,
             "number": number,
-            "base": cells[0] if cells else (),
+            "base": base,
             "tops": tuple(better(column) for column in zip(*cells, strict=True)),
-            "median": statistics.median(worth) if len(worth) >= TRIALS_BEFORE_PRUNING else None,
+            "median": median,
         }
 
     def _decoded(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
@@ -497,10 +524,9 @@ class _Search:
     def _report(self, found: tuple[Trial, ...], trials: int) -> None:
         """Log the newest trial, and write the table and the best configuration so far."""
         last = found[-1]
-        if last.value is None:
-            value = "-"
-        else:
-            value = f"{last.value:.4f}"
+        note = ""
+        if last.note:
+            note = f" ({last.note})"
 
         settings_text = ", ".join(
             f"{name}={to_toml(value)}" for name, value in last.settings.items()
@@ -512,12 +538,12 @@ class _Search:
             trials,
             last.state,
             self.metric,
-            value,
-            "-" if best is None else f"{best.value:.4f}",
+            _value_of(last),
+            _value_of(best),
             last.epochs,
             last.seconds,
             settings_text,
-            f" ({last.note})" if last.note else "",
+            note,
         )
         write_whole(self.folder / _TABLE, lambda file: _frame(found, self.metric).write_csv(file))
 
@@ -647,6 +673,13 @@ def _best(found: tuple[Trial, ...], sign: int) -> Trial | None:
     )
 
 
+def _value_of(trial: Trial | None) -> str:
+    """Return the value of a trial as it is logged."""
+    if trial is None or trial.value is None:
+        return "-"
+    return f"{trial.value:.4f}"
+
+
 def _frame(found: tuple[Trial, ...], metric: str) -> pl.DataFrame:
     if found:
         names = list(found[0].settings)
@@ -703,9 +736,11 @@ def _recorded(trial: "optuna.trial.FrozenTrial") -> dict[str, Any]:
     """Return what kgrec noted of a trial."""
     record = dict(trial.user_attrs["told"])
     value = record["value"]
+    if value is not None:
+        value = float(value)
 
     return {
-        "value": None if value is None else float(value),
+        "value": value,
         "epochs": int(record["epochs"]),
         "best_epoch": int(record["best_epoch"]),
         "seconds": float(record["seconds"]),
@@ -789,10 +824,14 @@ def _encoded(span: Span | tuple[Any, ...], value: Any) -> Any:
 
 def _written(space: Space) -> dict[str, Any]:
     """Return a space as the folder's record has it."""
-    return {
-        name: plain(asdict(span) if isinstance(span, Span) else list(span))
-        for name, span in space.items()
-    }
+    found = {}
+    for name, span in space.items():
+        if isinstance(span, Span):
+            found[name] = plain(asdict(span))
+        else:
+            found[name] = plain(list(span))
+
+    return found
 
 
 def _starts(
@@ -841,7 +880,9 @@ def _check_data(chosen: Chosen, data: Sequence[Dataset]) -> None:
 
 
 def _check_seeds(seed: int, seeds: Sequence[int] | None) -> tuple[int, ...]:
-    found = (seed,) if seeds is None else tuple(seeds)
+    found: tuple[int, ...] = (seed,)
+    if seeds is not None:
+        found = tuple(seeds)
     if not found or len(set(found)) < len(found) or min(found) < 0:
         raise ConfigError(f"seeds {found}: name distinct whole numbers of 0 or more.")
     return found

@@ -62,6 +62,10 @@ def extend(
     users = Vocabulary([*data.users, *new_users], kind="user")
     grown = _with_items(data, new_items, facts)
     more, known = _new_pairs(grown, users, frame)
+    train = data.train
+    if len(more):
+        train = concatenate([train, more])
+
     labels = data.user_labels
     if labels is not None:
         labels = pl.concat([labels, pl.Series([None] * len(new_users), dtype=labels.dtype)])
@@ -70,7 +74,7 @@ def extend(
         grown,
         users=users,
         user_labels=labels,
-        train=concatenate([data.train, more]) if len(more) else data.train,
+        train=train,
         path=None,
         checksum="",
     )
@@ -99,14 +103,18 @@ def _new_pairs(data: Dataset, users: Vocabulary, frame: pl.DataFrame) -> tuple[I
 
     columns = {"user": users.match(frame["user"]), "item": data.items.match(frame["item"])}
     for name in ("time", "rating"):
-        if getattr(data.train, name) is not None:
-            columns[name] = (
-                frame[name].to_numpy() if name in frame.columns else np.full(len(frame), np.nan)
-            )
+        if getattr(data.train, name) is None:
+            continue
+        if name in frame.columns:
+            columns[name] = frame[name].to_numpy()
+        else:
+            columns[name] = np.full(len(frame), np.nan)
 
     table = pl.DataFrame(columns).with_row_index("at")
-    first = table.sort(["time", "at"], nulls_last=True) if "time" in columns else table
-    table = first.unique(["user", "item"], keep="first", maintain_order=True).sort("at")
+    if "time" in columns:
+        table = table.sort(["time", "at"], nulls_last=True)
+
+    table = table.unique(["user", "item"], keep="first", maintain_order=True).sort("at")
     parts = (data.train, data.valid, data.test)
     had = np.concatenate([_codes(data, part.user, part.item) for part in parts])
     fresh = ~np.isin(_codes(data, table["user"].to_numpy(), table["item"].to_numpy()), had)
@@ -155,10 +163,13 @@ def _with_items(data: Dataset, new: Sequence[str], facts: Triples | None) -> Dat
         types=_moved(old.types, row),
         attributes=_moved(old.attributes, row),
     )
+    if facts is not None:
+        triples = _joined(triples, items, facts)
+
     return replace(
         data,
         items=items,
-        triples=triples if facts is None else _joined(triples, items, facts),
+        triples=triples,
         user_facts=_moved_facts(data.user_facts, row),
         held_triples={
             name: np.stack([row[part[:, 0]], part[:, 1], row[part[:, 2]]], 1).astype(np.int32)

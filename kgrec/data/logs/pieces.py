@@ -142,7 +142,7 @@ def _dealt(columns: Mapping[str, ColumnFile], users: int, room: Room) -> StoredR
     piece_of, ends = _ranges(counts, room.most_rows)
     del counts
     fresh = {name: room.column(f"{name}.dealt", file.dtype) for name, file in columns.items()}
-    at = np.r_[0, ends[:-1]] if len(ends) else ends
+    at = np.r_[0, ends][:-1]
     total = len(columns["user"])
 
     with progress("dealing out interactions", total) as bar:
@@ -195,7 +195,7 @@ def _written(
         for name in before:
             if name not in fresh:
                 stem = before[name].path.name.split(".")[0]
-                turn = "b" if before[name].path.suffix == ".a" else "a"
+                turn = {".a": "b"}.get(before[name].path.suffix, "a")
                 fresh[name] = room.column(f"{stem}.{turn}", before[name].dtype)
             fresh[name].append(piece[name].to_numpy())
         ends.append(len(fresh["user"]))
@@ -328,8 +328,10 @@ def _ranked(times: ColumnFile, rank: int) -> float:
             counts += np.bincount(np.clip(place, 0, len(counts) - 1), minlength=len(counts))
 
         at = int(np.searchsorted(before + np.cumsum(counts), rank, side="right"))
-        low = cuts[at] if at else low
-        high = cuts[at + 1] if at + 1 < len(counts) else high
+        if at:
+            low = cuts[at]
+        if at + 1 < len(counts):
+            high = cuts[at + 1]
 
 
 def _between(
@@ -354,7 +356,9 @@ def _between(
 
     if lowest == highest:
         return np.array([lowest]), before, lowest, highest
-    return (np.concatenate(found) if size <= _FEW else None), before, lowest, highest
+    if size > _FEW:
+        return None, before, lowest, highest
+    return np.concatenate(found), before, lowest, highest
 
 
 def _by_user(

@@ -114,7 +114,9 @@ class Apart:
             return self.columns.own(value.to(self._tables[0].device))
 
         self._optimizers = optimizers
-        return replace(self._turned(state, cut) if whole else state, join=self.whole)
+        if whole:
+            state = self._turned(state, cut)
+        return replace(state, join=self.whole)
 
     def whole(self, state: TrainState) -> TrainState:
         """Return a state of whole tables to the first process; all call it at once. The others get
@@ -123,7 +125,9 @@ class Apart:
 
         def joined(value: Tensor) -> Tensor:
             found = self.columns.whole_to_first(value)
-            return value[:0] if found is None else found
+            if found is None:
+                return value[:0]
+            return found
 
         return replace(self._turned(state, joined), join=None)
 
