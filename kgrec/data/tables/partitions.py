@@ -67,8 +67,12 @@ def part_files(source: FilePath, further: Sequence[str] = ()) -> list[Path]:
 
 def _is_hidden(path: Path, root: Path) -> bool:
     """Return whether a name begins so that is neither of the folder nor of the pattern."""
-    parts = path.relative_to(root).parts if root.is_dir() else path.parts
-    named = () if root.is_dir() else {_ESCAPED.sub(r"\1", part) for part in root.parts}
+    parts = path.parts
+    named = {_ESCAPED.sub(r"\1", part) for part in root.parts}
+    if root.is_dir():
+        parts = path.relative_to(root).parts
+        named = set()
+
     return any(part.startswith(("_", ".")) and part not in named for part in parts)
 
 
