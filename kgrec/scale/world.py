@@ -108,6 +108,24 @@ class World:
         torch.cuda.set_device(found)
         return found
 
+    def place(self, device: str) -> str:
+        """Return the name of this process's device: of several GPUs, one each.
+
+        Args:
+            device: "auto", "cpu" or "cuda".
+
+        Raises:
+            ConfigError: If there are fewer GPUs than processes on this machine.
+        """
+        if self.size == 1 or device not in ("auto", "cuda"):
+            return device
+
+        import torch
+
+        if not torch.cuda.is_available():
+            return device
+        return str(self.device(torch.device("cuda")))
+
     def claim(self, what: str) -> int:
         """Return the next number, from 0, of work that any process may take; each number is given
         once.
@@ -127,7 +145,7 @@ class World:
             patient: Whether the others may take as long as they like, since they do other work.
 
         Raises:
-            WorldError: If another process does not answer.
+            WorldError: If another process does not answer, or, where they may take long, has ended.
         """
         if self.size == 1:
             return [value]
@@ -135,7 +153,7 @@ class World:
         key = self._key("gather")
         with self._in_one_line():
             self._store().set(f"{key}/{self.rank}", json.dumps(value))
-        return [self._word(f"{key}/{rank}", patient) for rank in range(self.size)]
+        return [self._word(f"{key}/{rank}", rank, patient) for rank in range(self.size)]
 
     def hear(self, value: Any = None, *, patient: bool = False) -> Any:
         """Return what the first process says, to all: a plain value that JSON takes.
@@ -156,7 +174,7 @@ class World:
                 self._store().set(key, json.dumps(value))
             return json.loads(json.dumps(value))
 
-        return self._word(key, patient)
+        return self._word(key, 0, patient)
 
     def agree(self, facts: dict[str, Any]) -> None:
         """Check that all processes hold the same facts.
@@ -266,8 +284,8 @@ class World:
         number = self._links.words[kind] = self._links.words.get(kind, -1) + 1
         return f"{kind}/{number}"
 
-    def _word(self, key: str, patient: bool) -> Any:
-        """Return what was said under a key, and wait until it is."""
+    def _word(self, key: str, rank: int, patient: bool) -> Any:
+        """Return what a process said under a key, and wait until it does."""
         store = self._store()
         if not patient:
             with self._in_one_line():
@@ -275,6 +293,12 @@ class World:
 
         with self._in_one_line():
             while not store.check([key]):
+                # what was said last is there before the leave that is taken
+                if store.check([f"left/{rank}"]) and not store.check([key]):
+                    raise WorldError(
+                        f"rank {rank} of {self.size} has ended; it has said why. Start again: what "
+                        "is done is kept."
+                    )
                 time.sleep(_LOOK)
             return json.loads(store.get(key))
 
@@ -301,10 +325,9 @@ class World:
         """Take leave: the first process holds the words, and ends after those who read them."""
         others = [f"left/{rank}" for rank in range(1, self.size)]
         with suppress(RuntimeError, ValueError, OSError):
+            self._links.store.set(f"left/{self.rank}", "")
             if self.first:
                 self._links.store.wait(others, timedelta(seconds=_FAREWELL))
-            else:
-                self._links.store.set(f"left/{self.rank}", "")
 
     @contextmanager
     def _joined(self) -> Iterator[None]:

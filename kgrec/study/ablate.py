@@ -197,7 +197,7 @@ def ablate(
     }
     with study_folder(Path(out), "ablate", started, world) as folder:
         variants = _variants(whole, chosen, bare, relations)
-        study = Trainings(whole, variants, on, metric, device, folder, world)
+        study = Trainings(whole, variants, on, metric, world.place(device), folder, world)
         study.share(seeds)
         found = _sum_up(study, study.run(seeds), chosen, seeds)
         if not world.first:
@@ -340,6 +340,7 @@ class Trainings:
 
     def _take(self, name: str, jobs: list[tuple[int, int]], seeds: int) -> None:
         """Train what no other process has taken, and wait for the others."""
+        name = f"{name}/{self.world.hear(time.time_ns())}"  # each study counts its own
         while (at := self.world.claim(name)) < len(jobs):
             seed, number = jobs[at]
             self._values(self.variants[number], seed, number, seeds)

@@ -184,6 +184,7 @@ class _Work:
         preset = "default" if searched else model.preset
         values, record = place / f"{label}.parquet", place / f"{label}.json"
         wanted = {"seed": seed, "preset": preset, "given": plain(dict(settings))}
+        wanted["seconds"] = self.experiment.budget.seconds
         if record.exists():
             return _kept(choice, model, seed, values, record, wanted, self.experiment)
 

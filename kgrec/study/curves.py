@@ -346,7 +346,7 @@ def _of_users(frames: Sequence[pl.DataFrame]) -> tuple[float, float, float, floa
 
     if len(table) < 2:
         mean = float(table.mean())
-        return mean, mean, mean, float("nan")
+        return mean, mean, mean, 1.0  # a single user shows nothing
     return paired_interval(table)
 
 

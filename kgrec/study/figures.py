@@ -326,6 +326,8 @@ class _Table:
         found = []
         for group, tables in parts.items():
             for row, values in tables.items():
+                if not len(values):  # of users without training interactions alone
+                    continue
                 mean, low, high, _ = _interval(values)
                 one = {"data": self.name, "group": group, "users": len(values), "model": row}
                 found.append(one | {"mean": mean, "low": low, "high": high})
@@ -333,26 +335,28 @@ class _Table:
         return found
 
     def _against(self) -> str:
-        """Return the row to compare with: the named one, else the best on the validation part;
-        where nothing was measured there, the first.
+        """Return the row to compare with: the named one, else the best on the validation part by the
+        first metric, or by what training validates by where that was not measured there; where
+        nothing was, the first.
         """
         if self.experiment.against is not None:
             return self.experiment.against
 
-        metric = self.experiment.metrics[0]
-        sign = 1
-        if metric in LOWER_IS_BETTER:
-            sign = -1
+        trained = [cell.record["metric"] for cells in self.cells.values() for cell in cells]
+        for metric in (self.experiment.metrics[0], trained[0]):
+            sign = 1
+            if metric in LOWER_IS_BETTER:
+                sign = -1
 
-        values = {}
-        for row, cells in self.cells.items():
-            measured = [_best_of(cell) for cell in cells]
-            values[row] = sign * float(np.mean(measured))
+            values = {
+                row: sign * float(np.mean([_valid(cell, metric) for cell in cells]))
+                for row, cells in self.cells.items()
+            }
+            known = {row: value for row, value in values.items() if math.isfinite(value)}
+            if known:
+                return max(known, key=lambda row: known[row])
 
-        known = {row: value for row, value in values.items() if math.isfinite(value)}
-        if not known:
-            return self.rows[0]
-        return max(known, key=lambda row: known[row])
+        return self.rows[0]
 
     def _values(self, items: str) -> tuple[list[str], dict[str, dict[str, np.ndarray]]]:
         """Return users with training interactions, and their values by metric and row."""
@@ -446,9 +450,8 @@ def _interval(values: np.ndarray) -> tuple[float, float, float, float]:
     return mean, mean, mean, math.nan
 
 
-def _best_of(cell: Cell) -> float:
-    """Return the validation value of the parameters that were kept; NaN where none was measured."""
-    metric = cell.record["metric"]
+def _valid(cell: Cell, metric: str) -> float:
+    """Return a value of the kept parameters on the validation part; NaN where it was not measured."""
     valid = cell.record["summary"].get("valid") or {}
     return float(valid.get(metric, math.nan))
 

@@ -40,7 +40,8 @@ class Task:
         sign: 1 where more is better, -1 where less is.
         seconds: What is left of the search's time; the training that runs then is cut.
         number: From 0.
-        base: Values of the first trial by cell, (data set, seed) in order; empty in that one.
+        base: Values of the first trial that came to its end by cell, (data set, seed) in order;
+            empty before.
         tops: Best values so far by cell.
         median: Median of the finished trials; None while they are too few to prune by.
     """
@@ -65,7 +66,7 @@ class Task:
 
     def total(self, values: Sequence[float]) -> float:
         """Return what a trial is worth by its values: their mean, over several data sets each as a
-        share of the first trial's there.
+        share of those of ``base``; 1 if there is none, which is the first's share of itself.
         """
         if len(self.data) > 1 and self.base:
             values = [one / max(base, 1e-12) for one, base in zip(values, self.base, strict=True)]

@@ -193,10 +193,11 @@ def tune(
     tree-structured Parzen estimator, and end early where their own slope, held to their last epoch,
     would not bring them to the median of the others: no configuration is ended for being slower to
     learn. A trial is worth its mean over seeds; over several data sets, each value counts as a share
-    of the default's there. A trial that the time ends before all of them counts as failed. Rankings are evaluated
-    by the validation users who have training interactions. Trials are given the data without its
-    test part. The folder can be gone on with, by the same call, after an interruption of any kind
-    (an interrupted trial starts again) or with a larger budget.
+    of the default's there (where that failed, of the first trial's that came to its end). A trial
+    that the time ends before all of them counts as failed. Rankings are evaluated by the validation
+    users who have training interactions. Trials are given the data without its test part.
+    The folder can be gone on with, by the same call, after an interruption of any kind (an
+    interrupted trial starts again) or with a larger budget.
 
     Args:
         data: A dataset with a validation part, or anything ``kgrec.load`` takes; or several of
@@ -213,13 +214,15 @@ def tune(
         settings: Settings that are fixed, not searched, by name.
         start: Presets of the model that are tried after the default one.
         seeds: Seeds of each trial's trainings; None takes ``seed``.
-        workers: Trials side by side, in processes of their own. The budget of minutes is the sum
-            over trials, so that it is the same for any number.
+        workers: Trials side by side, in processes of their own. Those of a round are drawn before
+            any of them ends, so that another number searches other configurations; the minutes that
+            are left are shared among them evenly.
         final: Whether to train the best configuration into ``out/run`` and open the test part.
         world: The processes that search together, each of which calls this alike
             (``World.here()`` under ``torchrun``): each tries ``workers`` of a round's
-            configurations. The first process alone draws them, and trains the best one. None is
-            this one alone.
+            configurations, so that the search is that of one process with as many workers as all
+            have. The first process alone draws them, and trains the best one. None is this one
+            alone.
 
     Raises:
         ConfigError: If optuna is missing, the model declares nothing to search, or a setting or
@@ -272,7 +275,7 @@ def tune(
             fixed,
             seed,
             trained,
-            device,
+            world.place(device),
             workers,
             folder,
             starts,
@@ -342,8 +345,8 @@ class _Search:
     def run(self, trials: int, seconds: float) -> tuple[Trial, ...]:
         """Try configurations until a budget is spent, and keep the folder's tables up to date.
 
-        They are tried in rounds of as many as there are workers, the first one alone: what a round
-        draws depends on the seed and the rounds before, not on which trial ends first.
+        They are tried in rounds of as many as all processes have workers, the first one alone: what
+        a round draws depends on the seed and the rounds before, not on which trial ends first.
         """
         if not self.world.first:
             return self._help()
@@ -360,7 +363,7 @@ class _Search:
                 and (left := seconds - sum(trial.seconds for trial in found)) > 0
             ):
                 count = 1
-                if found:
+                if self._begins(found):
                     count = min(self._places, trials - len(found))
 
                 before = len(found)
@@ -371,6 +374,12 @@ class _Search:
 
             self.world.hear({"ended": [asdict(trial) for trial in found]})
             return found
+
+    def _begins(self, found: tuple[Trial, ...]) -> bool:
+        """Return whether trials can go side by side: of several data sets, once one has come to its
+        end, whose values the others' are shares of.
+        """
+        return any(trial.state == "done" or len(self.data) == 1 for trial in found)
 
     @property
     def _places(self) -> int:
@@ -481,8 +490,8 @@ class _Search:
         cells = [trial.values for trial in done if trial.values]
         better = max if self.sign > 0 else min
         base: tuple[float, ...] = ()
-        if found:
-            base = found[0].values
+        if cells:
+            base = cells[0]
 
         median = None
         if len(worth) >= TRIALS_BEFORE_PRUNING:

@@ -3,11 +3,13 @@
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from kgrec.models.base import Span
 from kgrec.runs.fit import fit
 from kgrec.runs.processes.lists import recommend_all
 from kgrec.runs.run import Run, build_model, load_run
@@ -15,7 +17,9 @@ from kgrec.runs.settings import choose
 from kgrec.scale.columns import gather_columns, sum_partial
 from kgrec.scale.rows import columns_to_rows, lookup_rows, row_range, rows_to_columns
 from kgrec.scale.world import World
-from kgrec.testing.worlds import dataset
+from kgrec.study.ablate import ablate
+from kgrec.study.tune import tune
+from kgrec.testing.worlds import dataset, planted
 from kgrec.training.loop import rounds_of, train
 from kgrec.training.parallel.columns import Apart
 
@@ -157,6 +161,45 @@ def tied_run():
     return Run("bprmf", model, data, chosen, 0, [], {}, {"name": "toy"})
 
 
+def studied(folder, world):
+    """Search settings, some of which are tuples, and ablate; return the trials and the best."""
+    data = toy()
+    held = np.arange(len(data.train)) % 8 == 7
+    search = tune(
+        replace(data, train=data.train.take(~held), valid=data.train.take(held)),
+        "ngcf",
+        out=folder / "tune",
+        trials=3,
+        minutes=100.0,
+        space={"layer_dims": ((4,), (4, 4)), "learning_rate": Span(0.001, 0.1, log=True)},
+        settings={"dim": 4, "epochs": 2, "batch_size": 64},
+        final=False,
+        world=world,
+    )
+    ablate(planted("knowledge"), "ease-kg", out=folder / "ablate", relations=1, world=world)
+    names = ("number", "state", "value", "values", "epochs", "best_epoch", "settings")
+    trials = [{name: getattr(trial, name) for name in names} for trial in search.tried]
+    return json.loads(json.dumps({"trials": trials, "best": search.best}))
+
+
+def fitted(folder, world):
+    """Train into a folder, or go on there; return the losses."""
+    last = float(os.environ.get("DIE_AT", "inf"))
+
+    def watch(state):
+        if state.epoch == last and world.rank == world.size - 1:
+            os._exit(9)
+
+    out = folder / "run"
+    settings = {**COMMON, "epochs": 6, "parallel": "columns", "patience": 0}
+    given = {"on_epoch": watch, "world": world, "resume": out.exists(), "fallback": "off"}
+    import kgrec.runs.fit as runs
+
+    runs._SECONDS_BETWEEN_CHECKPOINTS = 0.0
+    fit("lightgcn-kg", toy(), out=out, **settings, **given)
+    return [record["softmax"] for record in load_run(out).history]
+
+
 def main():
     work, folder = sys.argv[1], Path(sys.argv[2])
     world = World.here()
@@ -174,21 +217,10 @@ def main():
         for share in (False, True):
             name = f"lists-{share}-{world.size}"
             recommend_all(tied_run(), folder / name, k=9, chunk=7, share_items=share, world=world)
+    if work == "study":
+        found = studied(folder, world)
     if work == "fit":
-        last = float(os.environ.get("DIE_AT", "inf"))
-
-        def watch(state):
-            if state.epoch == last and world.rank == world.size - 1:
-                os._exit(9)
-
-        out = folder / "run"
-        settings = {**COMMON, "epochs": 6, "parallel": "columns", "patience": 0}
-        given = {"on_epoch": watch, "world": world, "resume": out.exists(), "fallback": "off"}
-        import kgrec.runs.fit as runs
-
-        runs._SECONDS_BETWEEN_CHECKPOINTS = 0.0
-        fit("lightgcn-kg", toy(), out=out, **settings, **given)
-        found["losses"] = [record["softmax"] for record in load_run(out).history]
+        found["losses"] = fitted(folder, world)
     if world.first:
         (folder / f"{work}-{world.size}.json").write_text(json.dumps(found))
     world.leave()

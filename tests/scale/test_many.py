@@ -13,6 +13,10 @@ import polars as pl
 import pytest
 
 from kgrec.scale.cost import bytes_of
+from kgrec.scale.world import World
+from kgrec.study import tune
+from kgrec.study.trials import run_trial
+from tests.scale.many import studied
 
 WORKER = Path(__file__).with_name("many.py")
 
@@ -140,6 +144,29 @@ def test_a_killed_process_changes_no_weight(tmp_path, root):
         (tmp_path / name / "run/model.safetensors").read_bytes() for name in ("whole", "killed")
     ]
     assert weights[0] == weights[1]
+
+
+def test_two_processes_search_and_ablate_as_one(tmp_path, root, monkeypatch):
+    """As one process finds that tries two configurations side by side; tuples come through."""
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        folder.mkdir()
+    codes, errors = start(2, root, str(WORKER), "study", str(folders[1]))
+    assert codes == [0, 0], errors
+
+    # a round of two in this process, one behind the other
+    monkeypatch.setattr(tune._Search, "_places", 2)
+    monkeypatch.setattr(tune, "run_trials", lambda tasks: [run_trial(task) for task in tasks])
+    one = studied(folders[0], World())
+    assert json.loads((folders[1] / "study-2.json").read_text()) == one
+    assert len({str(trial["settings"]) for trial in one["trials"]}) == 3
+    assert max(len(trial["settings"]["layer_dims"]) for trial in one["trials"][1:]) == 2
+    for name in ("tune/best.toml", "ablate/differences.csv"):
+        assert (folders[0] / name).read_text() == (folders[1] / name).read_text()
+    texts = [
+        (folder / "ablate/ablation.json").read_text().replace(str(folder), "") for folder in folders
+    ]
+    assert texts[0] == texts[1]
 
 
 @pytest.mark.long

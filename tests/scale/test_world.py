@@ -13,6 +13,7 @@ from kgrec.errors import ConfigError, WorldError
 from kgrec.scale.columns import WHOLE, Columns
 from kgrec.scale.rows import columns_to_rows, row_range, rows_to_columns
 from kgrec.scale.world import World
+from tests.scale.test_many import start
 
 
 @pytest.fixture
@@ -66,6 +67,38 @@ def test_alone_there_is_nothing_to_wait_for():
     world.agree({"dataset": "a"})
     assert world.sent == {}
     assert not torch.distributed.is_initialized()
+
+
+def test_every_process_of_a_machine_takes_a_gpu_of_its_own(monkeypatch):
+    taken = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    places = [World(5, 8, 1).place(name) for name in ("auto", "cuda", "cpu")]
+    assert places == ["cuda:1", "cuda:1", "cpu"]
+    assert taken == [torch.device("cuda:1")] * 2
+    assert World().place("auto") == "auto"
+    with pytest.raises(ConfigError, match="has 2 GPUs"):
+        World(2, 8, 2).place("auto")
+
+
+LEAVES = """
+import sys
+from kgrec.scale.world import World
+world = World.here()
+world.hear(1)
+if world.rank == int(sys.argv[1]):
+    sys.exit(2)
+world.gather(None, patient=True) if world.first else world.hear(patient=True)
+"""
+
+
+@pytest.mark.parametrize("leaver", [0, 1])
+def test_who_waits_for_work_hears_that_the_other_has_ended(leaver, root):
+    """Without torchrun, which would end both; such waits have no end of their own."""
+    codes, errors = start(2, root, "-c", LEAVES, str(leaver), timeout=300)
+    assert codes == ([2, 1] if leaver == 0 else [1, 2])
+    assert f"rank {leaver} of 2 has ended" in errors[1 - leaver]
 
 
 def test_alone_tables_are_whole():

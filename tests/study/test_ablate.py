@@ -13,6 +13,7 @@ from kgrec.data.derive.variants import item_groups, user_groups, without_graph, 
 from kgrec.data.records.interactions import Interactions
 from kgrec.errors import CheckpointError, ConfigError, DataError
 from kgrec.evaluation.significance import holm
+from kgrec.scale.world import World
 from kgrec.study import ablate as study
 from kgrec.study.ablate import (
     EVERYTHING,
@@ -461,3 +462,35 @@ def test_ctrl_c_says_how_to_go_on(data, tmp_path, monkeypatch, capsys):
         == 130
     )
     assert "the same command continues" in capsys.readouterr().err
+
+
+class Pair(World):
+    """The first of two processes; the other one takes nothing."""
+
+    def hear(self, value=None, *, patient=False):
+        return value
+
+    def gather(self, value, *, patient=False):
+        return [value, value]
+
+    def claim(self, what):
+        self.sent[what] = self.sent.get(what, -1) + 1
+        return self.sent[what]
+
+
+def test_the_processes_share_every_study_anew(data, tmp_path, monkeypatch):
+    world = Pair(0, 2)
+    trained = []
+    chosen = study.choose("ease-kg", "default", {})
+    variants = [study.Variant(key, key, chosen, lambda given, seed: given) for key in ("x", "y")]
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        work = study.Trainings(data, variants, "test", "ndcg@10", "cpu", tmp_path / name, world)
+        monkeypatch.setattr(
+            study.Trainings,
+            "_values",
+            lambda self, variant, *job: trained.append(self.folder.name + variant.key),
+        )
+        work.share(1)
+
+    assert trained == ["ax", "ay", "bx", "by"]

@@ -4,6 +4,7 @@ import json
 import signal
 import socket
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -19,7 +20,7 @@ from kgrec.runs.run import load_run
 from kgrec.study.ablate import paired_interval
 from kgrec.study.bench import run_experiment
 from kgrec.study.experiment import folder_name, read_experiment
-from kgrec.study.figures import critical_difference
+from kgrec.study.figures import _Table, critical_difference
 from kgrec.study.tables import latex, results_latex
 from kgrec.testing import worlds
 
@@ -157,6 +158,18 @@ def test_a_test_part_that_is_compared_with_does_not_choose(found):
         for name in ("Most-popular_100", "bprmf")
     )[1]
     assert {folder_name(gap.against) for gap in found.gaps} == {best}
+
+
+def test_rows_are_not_chosen_by_metrics_of_their_own():
+    def cell(metric, **valid):
+        return SimpleNamespace(record={"metric": metric, "summary": {"valid": valid}})
+
+    experiment = SimpleNamespace(against=None, metrics=("ndcg@20",))
+    cells = {
+        "high": [cell("recall@10", **{"recall@10": 0.9, "ndcg@20": 0.1})],
+        "best": [cell("ndcg@10", **{"ndcg@10": 0.3, "ndcg@20": 0.2})],
+    }
+    assert _Table._against(SimpleNamespace(experiment=experiment, cells=cells)) == "best"
 
 
 def _summaries(found, name):

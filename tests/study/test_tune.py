@@ -247,6 +247,31 @@ def test_a_trial_that_diverges_counts_as_failed(data, tmp_path, monkeypatch):
     assert len(found.tried) == 6
 
 
+def test_shares_are_of_the_first_trial_that_came_to_its_end(data, tmp_path, monkeypatch):
+    """The default diverges: the next one alone is what the others of several data sets are shares
+    of.
+    """
+    other = without_test(replace(data, train=data.train.take(np.arange(len(data.train)) % 9 > 0)))
+    fit = trials.fit
+
+    def some(model, given, **settings):
+        if settings["dim"] == 64:
+            raise DivergedError("the loss is not a finite number.")
+        return fit(model, given, **settings)
+
+    monkeypatch.setattr(trials, "fit", some)
+    monkeypatch.setattr(study, "run_trials", lambda tasks: [trials.run_trial(t) for t in tasks])
+    space = {"dim": (4, 8), "learning_rate": Span(1e-3, 0.1, log=True)}
+    more = {"settings": {**QUICK, "epochs": 1}, "space": space, "workers": 2, "final": False}
+    found = search([data, other], tmp_path / "t", trials=6, **more)
+    done = [trial for trial in found.tried if trial.state == "done"]
+    assert found.tried[0].state == "failed"
+    assert len(done) >= 2
+    for trial in done:
+        pairs = zip(trial.values, done[0].values, strict=True)
+        assert trial.value == pytest.approx(np.mean([one / base for one, base in pairs]))
+
+
 def test_a_search_without_any_result_says_so(data, tmp_path, monkeypatch):
     def broken(*arguments, **more):
         raise DivergedError("the loss is not a finite number.")

@@ -187,9 +187,16 @@ def _stranger(path: Path) -> str:
     return f"{path}: is no .parquet file. Remove it, or write it as Parquet."
 
 
+def _lazy(path: Path) -> pl.LazyFrame:
+    return pl.scan_parquet(path, glob=False, hive_partitioning=False)
+
+
+def _schema(path: Path) -> dict[str, Any]:
+    return dict(_lazy(path).collect_schema())
+
+
 def _height(path: Path) -> int:
-    lazy = pl.scan_parquet(path, glob=False, hive_partitioning=False)
-    return int(lazy.select(pl.len()).collect().item())
+    return int(_lazy(path).select(pl.len()).collect().item())
 
 
 def _check_schemas(
@@ -207,7 +214,7 @@ def _check_schemas(
     for name in files:
         path = folder / name
         try:
-            schema = dict(pl.read_parquet_schema(path))
+            schema = _schema(path)
             height = _height(path)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
             problems.append(
@@ -268,7 +275,7 @@ def _fits(found: Any, kind: str) -> bool:
 def _check_values(table: str, folder: Path, name: str, problems: list[str]) -> None:
     """Read a part, and note cells that are empty or out of range."""
     path = folder / name
-    schema = pl.read_parquet_schema(path)
+    schema = _schema(path)
     columns = [column for column in _TABLES[table] if column in schema]
     bad = [
         (column, words, where)
@@ -276,7 +283,7 @@ def _check_values(table: str, folder: Path, name: str, problems: list[str]) -> N
         for words, where in _bad(column, schema[column])
     ]
     counts = np.zeros(len(bad), dtype=np.int64)
-    lazy = pl.scan_parquet(path, glob=False, hive_partitioning=False).select(columns)
+    lazy = _lazy(path).select(columns)
     checks = [where.sum().alias(str(number)) for number, (_, _, where) in enumerate(bad)]
     try:
         with progress(f"checking {name}", _height(path)) as bar:
@@ -380,7 +387,7 @@ def read(folder: Path) -> DatasetSources:
     if "labels" in parts and graphs:
         graphs.append(_labels(folder / "labels.parquet"))
     if "links" in parts and graphs:
-        links = pl.read_parquet(folder / "links.parquet", columns=["item", "entity"])
+        links = _lazy(folder / "links.parquet").select("item", "entity").collect()
         given["links"] = links.cast(pl.String)
 
     return DatasetSources(**given, kg=tuple(graphs) or None, name=folder.resolve().name)
@@ -389,7 +396,7 @@ def read(folder: Path) -> DatasetSources:
 def _interactions(folder: Path, files: list[str]) -> dict[str, Any]:
     """Return the log, or the parts of the split that a column names."""
     source = str(folder / "interactions")
-    columns = pl.read_parquet_schema(folder / files[0])
+    columns = _schema(folder / files[0])
     names = [name for name in ("user", "item", "time", "weight") if name in columns]
     named: dict[str, Any] = dict(zip(names, names, strict=True))
     if "split" not in columns:
@@ -398,9 +405,10 @@ def _interactions(folder: Path, files: list[str]) -> dict[str, Any]:
     wanted = [name for name in ("user", "item", "time") if name in columns]
     frame = pl.concat(
         [
-            pl.read_parquet(
-                folder / name, columns=[*wanted, "split"], hive_partitioning=False
-            ).cast({"user": pl.String, "item": pl.String})
+            _lazy(folder / name)
+            .select(*wanted, "split")
+            .cast({"user": pl.String, "item": pl.String})
+            .collect()
             for name in files
         ],
         how="vertical_relaxed",
@@ -429,7 +437,7 @@ def _labels(path: Path) -> Triples:
     """Return labels as a graph without triples, English ones preferred, then those without a
     language.
     """
-    frame = pl.read_parquet(path, hive_partitioning=False)
+    frame = _lazy(path).collect()
     if "lang" not in frame.columns:
         frame = frame.with_columns(lang=pl.lit(None, dtype=pl.String))
 

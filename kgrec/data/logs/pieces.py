@@ -315,7 +315,7 @@ def _ranked(times: ColumnFile, rank: int) -> float:
     while True:  # narrowed down to few different times, which are then sorted
         few, before, lowest, highest = _between(times, low, high)
         if few is not None:
-            return float(np.sort(few)[rank - before])
+            return float(np.sort(few)[min(rank - before, len(few) - 1)])
 
         cuts = np.unique(np.linspace(lowest, highest, _CUTS))
         if len(cuts) < 3:
@@ -337,8 +337,8 @@ def _ranked(times: ColumnFile, rank: int) -> float:
 def _between(
     times: ColumnFile, low: float, high: float
 ) -> tuple[np.ndarray | None, int, float, float]:
-    """Return the times from ``low`` to below ``high`` where they are few or all the same (else
-    None), how many are below, and the lowest and the highest of them.
+    """Return the times from ``low`` to below ``high`` where they are few (else None), once where
+    all are the same, how many are below, and the lowest and the highest of them.
     """
     found: list[np.ndarray] = []
     size = before = 0
@@ -355,7 +355,7 @@ def _between(
             found.append(mine)
 
     if lowest == highest:
-        return np.full(size, lowest), before, lowest, highest
+        return np.array([lowest]), before, lowest, highest
     if size > _FEW:
         return None, before, lowest, highest
     return np.concatenate(found), before, lowest, highest

@@ -315,7 +315,7 @@ def _as_frame(source: object) -> pl.DataFrame:
 
 def _from_parquet(path: str) -> Table:
     try:
-        frame = pl.read_parquet(path)
+        frame = pl.read_parquet(path, glob=False, hive_partitioning=False)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         if str(error):
             reason = str(error).splitlines()[0]

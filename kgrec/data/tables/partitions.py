@@ -15,6 +15,7 @@ from kgrec.errors import FormatError, MissingFileError
 PARQUET = ("parquet", "pq", "parq")
 _TEXT = ("csv", "tsv", "txt", "inter", "json", *JSON_LINES)
 _PATTERN = re.compile(r"[*?\[]")
+_ESCAPED = re.compile(r"\[([*?\[])\]")
 _KEY = re.compile(r"^([A-Za-z_][\w-]*)=(.*)$")
 
 
@@ -65,8 +66,14 @@ def part_files(source: FilePath, further: Sequence[str] = ()) -> list[Path]:
 
 
 def _is_hidden(path: Path, root: Path) -> bool:
-    parts = path.relative_to(root).parts if root.is_dir() else (path.name,)
-    return any(part.startswith(("_", ".")) for part in parts)
+    """Return whether a name begins so that is neither of the folder nor of the pattern."""
+    parts = path.parts
+    named = {_ESCAPED.sub(r"\1", part) for part in root.parts}
+    if root.is_dir():
+        parts = path.relative_to(root).parts
+        named = set()
+
+    return any(part.startswith(("_", ".")) and part not in named for part in parts)
 
 
 def keys_of(path: Path) -> dict[str, str]:

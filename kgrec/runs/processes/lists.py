@@ -81,6 +81,7 @@ def recommend_all(
         "model": run.name,
         "parameters": parameters_sum(run.model.state_dict()),
         "dataset": fingerprint(data),
+        "fallback": [run.fallback.way, run.fallback.half_life],
         "k": k,
         "allow_seen": allow_seen,
         "candidates": data.num_items if allowed is None else _rows_of(allowed),

@@ -82,6 +82,18 @@ def test_parts_in_any_number_and_order_are_one_dataset(lake, tmp_path):
     assert one.train.item.tolist() == another.train.item.tolist()
 
 
+def test_what_a_writer_left_behind_is_not_read(lake):
+    """As Spark leaves ``_temporary`` where a job was killed; a name may hold a pattern's signs."""
+    left = TRIPLES.head(1).with_columns(relation=pl.lit("http://x.org/half"))
+    for name in ("triples/_temporary/0/p.parquet", "triples/.stage/p.parquet"):
+        (lake / name).parent.mkdir(parents=True)
+        left.write_parquet(lake / name)
+    odd = lake.rename(lake.parent / "_lake[1]")
+    assert not check_lake(odd).problems
+    data = kgrec.load(odd, split="temporal")
+    assert (data.num_users, len(data.triples), data.num_relations) == (7, 11, 1)
+
+
 def test_a_column_of_the_split_is_the_split(lake):
     part = pl.Series(["train"] * 30 + ["valid"] * 5 + ["test"] * 7)
     for path in (lake / "interactions").rglob("*.parquet"):

@@ -243,3 +243,22 @@ def test_what_a_killed_process_left_goes_with_the_next(tmp_path):
         assert not left.exists()
         assert Path(folder).is_dir()
     assert os.listdir(tmp_path) == []
+
+
+def test_a_time_that_most_rows_share_is_not_held_for_each(tmp_path, monkeypatch):
+    monkeypatch.setattr(pieces, "_FEW", 4)
+    given = np.array([5.0] * 40 + [3.0] * 20 + [9.0, 1.0, 7.0])
+    times = ColumnFile(tmp_path / "time", np.dtype(np.float64))
+    times.append(given)
+    held = []
+    between = pieces._between
+
+    def watched(*arguments):
+        found = between(*arguments)
+        held.append(0 if found[0] is None else len(found[0]))
+        return found
+
+    monkeypatch.setattr(pieces, "_between", watched)
+    assert [pieces._ranked(times, rank) for rank in range(len(given))] == np.sort(given).tolist()
+    assert pieces._ranked(times, len(given)) == np.inf
+    assert max(held) <= 4
