@@ -322,8 +322,8 @@ def _trained(run: Run, data: Dataset, epochs: int, minutes: float | None) -> tup
 
 
 def _full_epochs(run: Run) -> int:
-    """Return the best number of epochs from the beginning, which warm starts leave as it is; 0 where
-    it is not known.
+    """Return the best number of epochs from the beginning, which warm starts leave as it is; 0
+    where it is not known.
     """
     return int(run.summary.get("full_epochs") or run.summary.get("best_epoch") or 0)
 

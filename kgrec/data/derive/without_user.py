@@ -19,8 +19,8 @@ def without_user(data: Dataset, user: str) -> Dataset:
     """Return the dataset as if a user had never been in it; the other users move up by one row.
 
     Items, entities and triples stay, also those that no one else used; but an entity that is an
-    attribute of this user alone (a name, an address) loses its key and label. Cautions that name the
-    user are left out.
+    attribute of this user alone (a name, an address) loses its key and label. Cautions that name
+    the user are left out.
 
     Raises:
         UnknownIdError: If the user is not known.
