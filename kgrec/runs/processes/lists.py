@@ -1,7 +1,6 @@
 """The best items of everyone, written to a folder of parts."""
 
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -86,7 +85,6 @@ def recommend_all(
         "allow_seen": allow_seen,
         "candidates": data.num_items if allowed is None else _rows_of(allowed),
         "ids": ids,
-        "fallback": asdict(run.fallback),
         "wishes": wishes.to_dict() if wishes else {},
     }
     ranker = run.ranker()
