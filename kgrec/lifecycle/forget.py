@@ -291,7 +291,7 @@ def _with_model(
             "retrain": not exact,
         }
     }
-    fields = {"model": model.eval(), "data": data, "summary": summary}
+    fields: dict[str, Any] = {"model": model.eval(), "data": data, "summary": summary}
     return run.in_place_of(run, chosen=chosen or run.chosen, **fields), exact
 
 
