@@ -1,6 +1,5 @@
 """``kgrec recommend``."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -110,7 +109,6 @@ def recommend(
 
     caps = most_of(most)
     folder = _folder(users, out, form)
-    _refuse_wishes(folder, (diversity, popularity, calibrate, new_items, caps))
     if folder is None:
         output_format(form, out)
         _refuse_parts(chunk is not None or share_items or ids != "keys")
@@ -191,15 +189,6 @@ def _folder(users: str | None, out: Path | None, form: str | None) -> Path | Non
     if users == "all" and out is not None and form is None and (out.is_dir() or not out.suffix):
         return out
     return None
-
-
-def _refuse_wishes(folder: Path | None, wishes: Sequence[object]) -> None:
-    """Refuse lists in another order than by score where a folder of parts is asked for."""
-    if folder is not None and any(wishes):
-        raise ConfigError(
-            "--diversity, --popularity, --calibrate, --new-items and --most are not of a folder of "
-            "parts. Give --out an ending: --out lists.parquet."
-        )
 
 
 def _refuse_parts(given: bool) -> None:
