@@ -157,7 +157,7 @@ def _unknown(run: Run, key: str) -> UnknownIdError:
     for one in stored_receipts(run.receipts):
         if _hash(key, str(one.get("salt"))) == one.get("hash"):
             return UnknownIdError(
-                f"user {key[:80]!r} was forgotten on {str(one.get('when'))[:20]}. Nothing is left "
+                f"user {key[:80]!r} was forgotten on {str(one.get('when'))[:10]}. Nothing is left "
                 "to do."
             )
 
