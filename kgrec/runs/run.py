@@ -959,7 +959,7 @@ class Run:
             receipts = other._receipts
 
         made = replace(self, **changes)
-        made._scorer = made._ranker = made._texts = None
+        made._scorer = made._ranker = made._reranker = made._texts = None
         made._placebos = made._retraining = made._given = None
         made._explainers = {}
         made._receipts = receipts

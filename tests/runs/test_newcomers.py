@@ -76,6 +76,18 @@ def test_a_new_user_has_the_vector_of_the_history(run, grown):
     assert set(frame["kind"]) == {"history"}
 
 
+def test_wishes_of_a_grown_run_are_about_its_own_items(run):
+    """What orders lists was made for the items before, and is made again."""
+    run.recommend("u3", k=3, diversity=0.5)
+    grown = run.add_items(facts_of([("n0", "r0", "e32")]), quota=1.0)
+    fresh = run.add_items(facts_of([("n0", "r0", "e32")]), quota=1.0)
+    settings = {"k": ITEMS + 1, "diversity": 0.5, "allow_seen": True}
+    listed = grown.recommend("u3", **settings)
+    assert "n0" in listed["item"].to_list()
+    assert listed.equals(fresh.recommend("u3", **settings))
+    assert grown.reranker() is not run.reranker()
+
+
 def test_kinds_are_honest_in_lists_tables_and_after_loading(grown, tmp_path):
     frame = grown.recommend(["u5", "bert"], k=ITEMS)
     kinds = {(user, kind) for user, kind in frame.select("user", "kind").rows()}
