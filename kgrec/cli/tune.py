@@ -66,10 +66,11 @@ def tune(
 ) -> None:
     """Search a model's settings on validation data.
 
-    The first trial is the default preset, those of --start follow; what --set gives is fixed. DIR gets trials.csv,
-    trials.png, best.toml (for `kgrec train --config`) and run: the best configuration, evaluated
-    once on the test part. The same command goes on where it was interrupted, or further with a
-    larger budget. Started by torchrun, each process tries configurations of its own.
+    The first trial is the default preset, those of --start follow; what --set gives is fixed. DIR
+    gets trials.csv, trials.png, best.toml (for `kgrec train --config`) and run: the best
+    configuration, evaluated once on the test part. The same command goes on where it was
+    interrupted, or further with a larger budget. Started by torchrun, each process tries
+    configurations of its own.
     """
     fixed = settings(set_ or [], None)
     from kgrec.models.catalog import find
