@@ -14,7 +14,7 @@ from kgrec.cli.options import (
     settings,
     whole_numbers,
 )
-from kgrec.cli.output import show_json, show_table, whole
+from kgrec.cli.output import keeping, show_json, show_table, whole
 from kgrec.escaping import clean
 
 if TYPE_CHECKING:
@@ -83,7 +83,9 @@ def tune(
     else:
         folder = Path(f"tune-{find(model).name}")
 
-    try:
+    with keeping(
+        folder / "study.json", "The finished trials are kept: the same command continues from them."
+    ):
         found = study.tune(
             dataset,
             model,
@@ -98,10 +100,6 @@ def tune(
             workers=workers,
             world=(world := World.here()),
         )
-    except KeyboardInterrupt as stop:
-        if (folder / "study.json").is_file():
-            stop.add_note("The finished trials are kept: the same command continues from them.")
-        raise
 
     if not world.first:
         return
