@@ -18,7 +18,7 @@ from kgrec.cli.options import (
     values,
     whole_numbers,
 )
-from kgrec.cli.output import show_json, show_table, whole
+from kgrec.cli.output import keeping, show_json, show_table, whole
 from kgrec.errors import ConfigError
 from kgrec.escaping import clean
 
@@ -125,7 +125,9 @@ def ablate(
         return
 
     folder = out or Path(f"ablate-{name}")
-    try:
+    with keeping(
+        folder / "study.json", "The finished runs are kept: the same command continues from them."
+    ):
         found = study.ablate(
             dataset,
             model,
@@ -140,10 +142,6 @@ def ablate(
             device=device,
             world=(world := World.here()),
         )
-    except KeyboardInterrupt as stop:
-        if (folder / "study.json").is_file():
-            stop.add_note("The finished runs are kept: the same command continues from them.")
-        raise
 
     if not world.first:
         return
@@ -171,14 +169,12 @@ def _curves(
     if list(kinds) == ["all"]:
         kinds = KINDS
 
-    try:
+    with keeping(
+        folder / "study.json", "The finished runs are kept: the same command continues from them."
+    ):
         found = ablate_curves(
             dataset, model, out=folder, kinds=kinds, shares=shares, left=left, **settings
         )
-    except KeyboardInterrupt as stop:
-        if (folder / "study.json").is_file():
-            stop.add_note("The finished runs are kept: the same command continues from them.")
-        raise
 
     whole(folder / "curves.png", lambda path: plot_ablation_curves(found, path))
     if json:

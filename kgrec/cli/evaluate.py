@@ -140,10 +140,17 @@ def evaluate(
 
     settings = _settings(protocol, metrics, negatives, legacy_batch, sample)
     if protocol == "fold-in":
+        from kgrec.ops.reranking import Wishes
+
         if counts is not None or per_user is not None or on != "test":
             raise ConfigError(
                 "--protocol fold-in reports recall@20 on the test part, by its own cut-offs. Leave "
                 "--k, --per-user and --on out."
+            )
+        if Wishes(**wishes) or fallback == "off":
+            raise ConfigError(
+                "--protocol fold-in measures plain lists, with the fallback. Leave settings of "
+                "lists and --fallback out."
             )
         _fold_in(run, sample, seed, dataset, json, allow_class or ())
         return

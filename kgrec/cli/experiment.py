@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kgrec.cli.options import JsonOption, classes
-from kgrec.cli.output import show_json, show_table
+from kgrec.cli.output import keeping, show_json, show_table
 from kgrec.escaping import clean
 
 if TYPE_CHECKING:
@@ -47,12 +47,10 @@ def run_experiment(
     found = read_experiment(experiment)
     classes([model.model for model in found.models])
     folder = out if out is not None else Path(f"experiment-{found.name}")
-    try:
+    with keeping(
+        folder / "study.json", "What is done is kept: the same command with --resume continues."
+    ):
         bench = run(found, out=folder, resume=resume)
-    except KeyboardInterrupt as stop:
-        if (folder / "study.json").is_file():
-            stop.add_note("What is done is kept: the same command with --resume continues.")
-        raise
 
     draw_bench(bench)
     if json:

@@ -40,8 +40,9 @@ def export(
         ),
     ] = None,
     index_dtype: Annotated[
-        str, typer.Option(metavar="float32|int8", help="Numbers of the index.")
-    ] = "float32",
+        str | None,
+        typer.Option(metavar="float32|int8", help="Numbers of the index.", show_default="float32"),
+    ] = None,
     serving: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Folder of tables for kgrec serve.", show_default=False),
@@ -82,16 +83,19 @@ def export(
     """Write what a run has learned for other programs: vectors, or tables that are served.
 
     --embeddings: the trained vectors as Parquet tables by the caller's ids, and what makes a score
-    of them (vectors.json); with --index also an index of the items. --serving: everything that lists are made of, for kgrec serve.
+    of them (vectors.json); with --index also an index of the items. --serving: everything that
+    lists are made of, for kgrec serve.
     """
     if (embeddings is None) == (serving is None):
         raise ConfigError("export what? Pass one of --embeddings DIR and --serving DIR.")
+    if index_dtype is not None and index is None:
+        raise ConfigError(f"--index-dtype {index_dtype[:40]}: goes with --index usearch or faiss.")
     if embeddings is not None:
         given = (without_users, lists, neighbors, reasons, items, item_id)
         if any(given):
             raise ConfigError("tables of vectors are whole. The other options go with --serving.")
 
-        _embeddings(run, embeddings, json, allow_class or (), index, index_dtype)
+        _embeddings(run, embeddings, json, allow_class or (), index, index_dtype or "float32")
         return
     if index is not None:
         raise ConfigError(f"--index {index[:40]}: goes with --embeddings DIR.")

@@ -4,7 +4,8 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -103,6 +104,17 @@ def whole(path: str | os.PathLike[str], write: Callable[[Path], object]) -> None
     from kgrec.data.io.writing import write_file
 
     write_file(path, write)
+
+
+@contextmanager
+def keeping(place: Path, note: str) -> Iterator[None]:
+    """Say at Ctrl-C what is kept of long work, where ``place`` is there to continue from."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        if place.is_file():
+            stop.add_note(note)
+        raise
 
 
 def output_format(chosen: str | None, out: Path | None) -> str:

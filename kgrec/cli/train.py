@@ -15,7 +15,7 @@ from kgrec.cli.options import (
     SetOption,
     settings,
 )
-from kgrec.cli.output import show_json, show_table
+from kgrec.cli.output import keeping, show_json, show_table
 from kgrec.errors import ConfigError
 from kgrec.escaping import clean
 
@@ -125,7 +125,10 @@ def train(
         )  # a key that is not a setting, but an argument of fit, is refused here
 
     data = None if dataset is None else load(dataset)
-    try:
+    with keeping(
+        out / "config.json",
+        "The last checkpoint is whole: the same command with --resume continues from it.",
+    ):
         strangers: dict[str, Any] = {"fallback": fallback, "half_life": half_life}
         given: dict[str, Any] = {
             "out": out,
@@ -137,12 +140,6 @@ def train(
             "start": start,
         }
         run = fit(model, data, **given, **strangers, **chosen, world=World.here())
-    except KeyboardInterrupt as stop:
-        if (out / "config.json").is_file():
-            stop.add_note(
-                "The last checkpoint is whole: the same command with --resume continues from it."
-            )
-        raise
 
     if json:
         show_json(run.summary)

@@ -14,7 +14,7 @@ from kgrec.cli.options import (
     settings,
     whole_numbers,
 )
-from kgrec.cli.output import show_json, show_table, whole
+from kgrec.cli.output import keeping, show_json, show_table, whole
 from kgrec.escaping import clean
 
 if TYPE_CHECKING:
@@ -66,10 +66,11 @@ def tune(
 ) -> None:
     """Search a model's settings on validation data.
 
-    The first trial is the default preset, those of --start follow; what --set gives is fixed. DIR gets trials.csv,
-    trials.png, best.toml (for `kgrec train --config`) and run: the best configuration, evaluated
-    once on the test part. The same command goes on where it was interrupted, or further with a
-    larger budget. Started by torchrun, each process tries configurations of its own.
+    The first trial is the default preset, those of --start follow; what --set gives is fixed. DIR
+    gets trials.csv, trials.png, best.toml (for `kgrec train --config`) and run: the best
+    configuration, evaluated once on the test part. The same command goes on where it was
+    interrupted, or further with a larger budget. Started by torchrun, each process tries
+    configurations of its own.
     """
     fixed = settings(set_ or [], None)
     from kgrec.models.catalog import find
@@ -82,7 +83,9 @@ def tune(
     else:
         folder = Path(f"tune-{find(model).name}")
 
-    try:
+    with keeping(
+        folder / "study.json", "The finished trials are kept: the same command continues from them."
+    ):
         found = study.tune(
             dataset,
             model,
@@ -97,10 +100,6 @@ def tune(
             workers=workers,
             world=(world := World.here()),
         )
-    except KeyboardInterrupt as stop:
-        if (folder / "study.json").is_file():
-            stop.add_note("The finished trials are kept: the same command continues from them.")
-        raise
 
     if not world.first:
         return

@@ -237,7 +237,7 @@ def _cliques(ranks: "Ranks") -> list[tuple[float, float]]:
         # one that ends where the last one ended lies within it
         if last > first and (not found or last > found[-1][1]):
             found.append((first, last))
-        elif means.count(first) > 1 and (first, first) not in found and not _inside(first, found):
+        elif means.count(first) > 1 and not _inside(first, found):
             found.append((first, first))
 
     return found

@@ -81,6 +81,11 @@ class Work:
         """Distinct nodes of a batch: users, items and as many negatives, drawn alike."""
         return round(self.nodes * -math.expm1(-3 * self.batch / self.nodes))
 
+    @property
+    def graph(self) -> int:
+        """Bytes of the graph, which every process holds whole: sources, weights, reverses."""
+        return 12 * self.edges + 8 * self.nodes
+
     def sent(self, world: int) -> int:
         """Return the bytes that each process sends in a step."""
         if self.softmax:
@@ -90,9 +95,9 @@ class Work:
 
     def memory(self, world: int) -> int:
         """Return the bytes of a process: parameters, gradients, two moments and two tables of
-        activations by columns; the graph whole: sources, weights, reverses.
+        activations by columns; the graph whole.
         """
-        return 6 * self.size * self.nodes * self.dim // world + 12 * self.edges + 8 * self.nodes
+        return 6 * self.size * self.nodes * self.dim // world + self.graph
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +276,7 @@ def advise(work: Work, hardware: Hardware, worlds: Sequence[int]) -> Advice:
         return Advice(1, "none", reason, hardware.name, rows)
 
     for row in usable[1:]:
-        if best.step_seconds > _GAIN * row.step_seconds or not best.fits:
+        if best.step_seconds > _GAIN * row.step_seconds:
             best = row
 
     if best.world == 1:
@@ -308,10 +313,9 @@ def _estimate(work: Work, hardware: Hardware, world: int) -> Estimate:
 
 
 def _too_large(work: Work, hardware: Hardware, need: int) -> str:
-    graph = 12 * work.edges + 8 * work.nodes
-    if graph > hardware.memory:
+    if work.graph > hardware.memory:
         return (
-            f"each process holds the graph, {graph / 2**30:.1f} GiB, and has "
+            f"each process holds the graph, {work.graph / 2**30:.1f} GiB, and has "
             f"{hardware.memory / 2**30:.1f} GiB. Sample neighbors, or keep fewer edges"
         )
     return (

@@ -115,8 +115,8 @@ class _Work:
         """Return what every model and seed gives on a data set."""
         data = self._dataset(choice, given[choice.name])
         self.stored[choice.name] = data
-        settings = {
-            model.name: self._settings(choice, model, data) for model in self.experiment.models
+        recipes = {
+            model.name: self._recipe(choice, model, data) for model in self.experiment.models
         }
         found: list[Cell] = []
         for seed in self.experiment.seeds:
@@ -124,7 +124,7 @@ class _Work:
                 self.done += 1
                 cell = _drawless([each for each in found if each.model == model.name], seed)
                 if cell is None:
-                    cell = self._cell(choice, model, settings[model.name], data, seed)
+                    cell = self._cell(choice, model, *recipes[model.name], data, seed)
                 found.append(cell)
 
         return found
@@ -141,20 +141,22 @@ class _Work:
 
         return open_dataset(place)
 
-    def _settings(self, choice: DataChoice, model: ModelChoice, data: Dataset) -> dict[str, Any]:
-        """Return what a model is trained with: its own settings, or the best that a search finds
-        on the validation part.
+    def _recipe(
+        self, choice: DataChoice, model: ModelChoice, data: Dataset
+    ) -> tuple[str, dict[str, Any]]:
+        """Return the preset and the settings that a model is trained with: its own, or every one of
+        the best that a search finds on the validation part.
         """
         settings = self.experiment.settings_of(model)
         budget = self.experiment.budget
         space = find(model.model).search_space()
         if budget.trials is None or set(space) <= set(settings):
-            return settings
+            return model.preset, settings
 
         place = self.folder / "tune" / choice.folder / model.folder
         place.parent.mkdir(parents=True, exist_ok=True)
         minutes = float("inf") if budget.minutes is None else float(budget.minutes)
-        return tune(
+        found = tune(
             data,
             model.model,
             out=place,
@@ -164,12 +166,14 @@ class _Work:
             device=self.experiment.device,
             start=() if model.preset == "default" else (model.preset,),
             final=False,
-        ).best
+        )
+        return "default", found.best
 
     def _cell(
         self,
         choice: DataChoice,
         model: ModelChoice,
+        preset: str,
         settings: Mapping[str, Any],
         data: Dataset,
         seed: int,
@@ -180,8 +184,6 @@ class _Work:
         for parent in (place, run_folder.parent):
             parent.mkdir(parents=True, exist_ok=True)
 
-        searched = self.experiment.budget.trials is not None
-        preset = "default" if searched else model.preset
         values, record = place / f"{label}.parquet", place / f"{label}.json"
         wanted = {"seed": seed, "preset": preset, "given": plain(dict(settings))}
         wanted["seconds"] = self.experiment.budget.seconds

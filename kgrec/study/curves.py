@@ -4,7 +4,7 @@ invented, and for users and items that are cold, with the graph and without.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -296,7 +296,7 @@ def _points(
         means = _of_users([_only(frame, metric) for frame in frames])
         mean, low, high = means[:3]
         users = max(frame["user"].n_unique() for frame in frames)
-        graph = variant.key not in ("none", "kept-0") and not variant.key.endswith("-none")
+        graph = not variant.key.endswith("none")
         point = Point(kind, at, graph, mean, low, high, users)
         base = whole
         if base is None and graph:  # cold: with the graph minus without, at the same place
@@ -306,14 +306,14 @@ def _points(
             point = _against(point, values[base.label], frames, metric)
             top = _of_users([_only(frame, metric) for frame in values[base.label]])[0]
             assert point.loss is not None
-            point = _with(point, kger=kger(point.loss, top, variant.share))
+            point = replace(point, kger=kger(point.loss, top, variant.share))
 
         found.append(point)
 
     tested = [at for at, point in enumerate(found) if point.p is not None]
     adjusted = holm(np.array([found[at].p for at in tested], dtype=np.float64))
     for at, p in zip(tested, adjusted.tolist(), strict=True):
-        found[at] = _with(found[at], p=p)
+        found[at] = replace(found[at], p=p)
 
     return found
 
@@ -331,7 +331,7 @@ def _against(
         for pair in pairs
     ]
     loss, low, high, p = _of_users(gaps)
-    return _with(point, loss=loss, loss_low=low, loss_high=high, p=p)
+    return replace(point, loss=loss, loss_low=low, loss_high=high, p=p)
 
 
 def _of_users(frames: Sequence[pl.DataFrame]) -> tuple[float, float, float, float]:
@@ -352,10 +352,6 @@ def _of_users(frames: Sequence[pl.DataFrame]) -> tuple[float, float, float, floa
 
 def _only(frame: pl.DataFrame, metric: str) -> pl.DataFrame:
     return frame.filter(pl.col("items") == EVERYTHING).select("user", metric).sort("user")
-
-
-def _with(point: Point, **more: Any) -> Point:
-    return Point(**{**asdict(point), **more})
 
 
 def _verdict(kind: str, points: Sequence[Point], metric: str) -> str:

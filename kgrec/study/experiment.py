@@ -167,7 +167,7 @@ def read_experiment(source: "str | PathLike[str] | Mapping[str, Any]") -> Experi
 
 
 def load_data(choice: DataChoice) -> Dataset:
-    """Return a data set of an experiment under its name there."""
+    """Return a data set of an experiment; what is built of parts has its name there."""
     options = dict(choice.options)
     if choice.source:
         return load(choice.source, **options)

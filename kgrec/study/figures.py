@@ -138,8 +138,8 @@ class Bench:
             ``group``, ``users``, ``model``, ``mean``, ``low``, ``high``.
         curves: What training measured: columns ``data``, ``model``, ``seed``, ``epoch``,
             ``metric``, ``value``.
-        costs: By data set and row: ``seconds`` and ``epochs`` of a training (means), trials of
-            the search, ``parameters``.
+        costs: By data set and row: ``seconds`` and ``epochs`` of a training (means),
+            ``parameters``.
         notes: What a reader must know, in sentences.
         out: Folder.
     """

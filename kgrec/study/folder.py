@@ -37,7 +37,7 @@ def study_folder(
 
     Args:
         path: The folder.
-        kind: "tune" or "ablate".
+        kind: "tune", "ablate", "curves" or "experiment".
         started: What may not change from one session to the next, JSON-ready.
         world: The processes that work on it together; None is this one alone.
 

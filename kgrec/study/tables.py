@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import polars as pl
@@ -69,8 +70,9 @@ def results_markdown(found: Bench) -> str:
             lines += ["|---|---|---|---|---|---|", *(_gap(gap) for gap in gaps)]
         lines.append("")
 
-    budget = {key: value for key, value in found.to_dict()["budget"].items() if value is not None}
-    limits = ", ".join(f"{key} {value}" for key, value in budget.items()) or "none"
+    budget = asdict(found.experiment.budget)
+    given = [f"{key} {value}" for key, value in budget.items() if value is not None]
+    limits = ", ".join(given) or "none"
     notes = [
         f"{found.experiment.on} part, seeds {', '.join(map(str, found.experiment.seeds))}; "
         f"budget of each model: {limits}. Means over users and seeds with 95 % intervals over both.",

@@ -71,8 +71,9 @@ def test_the_report_says_what_folding_in_costs(world, run, tmp_path, capsys):
     assert set(told["items"]["placed"]) == {"0", "1", "5", "20"}
     assert command([*arguments, "--sample", "2"]) == 0
     assert "folded in" in capsys.readouterr().out
-    assert command([*arguments, "--k", "5"]) == 2
-    assert "--k" in capsys.readouterr().err
+    for ignored in (("--k", "5"), ("--diversity", "0.5"), ("--most", "a=1"), ("--fallback", "off")):
+        assert command([*arguments, *ignored]) == 2
+        assert "Leave" in capsys.readouterr().err
 
 
 def test_what_cannot_be_measured_is_refused(world):

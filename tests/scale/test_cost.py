@@ -3,10 +3,12 @@
 import json
 
 import pytest
+import torch
 
 from kgrec.cli import run
 from kgrec.errors import ConfigError
 from kgrec.scale.cost import H200X8, Hardware, Work, advise, bytes_of, cpus, step_seconds
+from kgrec.training.parallel.decision import hardware_of
 
 GOWALLA = Work(70_839, 1_600_000, layers=3, batch=2048, interactions=810_128)
 BILLION = Work(50_000_000, 2_000_000_000, layers=3, batch=1_000_000)
@@ -59,6 +61,13 @@ def test_a_graph_that_does_not_fit_is_said():
     assert "each process holds the graph" in found.reason
 
 
+def test_a_gpu_has_its_own_memory(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "small")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1 << 30, 24 << 30))
+    found = hardware_of(torch.device("cuda"))
+    assert (found.name, found.memory, found.link) == ("small", 24 << 30, H200X8.link)
+
+
 def test_bad_descriptions_are_refused():
     with pytest.raises(ConfigError, match="nodes=0"):
         Work(0, 1)
@@ -87,7 +96,7 @@ def test_doctor_reads_a_description(tmp_path, capsys):
         ("nodes = 3\nedges = 3\ncolor = 1\n", (), "not color"),
         ("nodes = [", (), "not a TOML file"),
         ("nodes = 3\nedges = 3\n", ("--hardware", "abacus"), "not one of cpu, h200x8"),
-        ("nodes = 3\nedges = 3\n", ("--hardware", "none.toml"), "not there"),
+        ("nodes = 3\nedges = 3\n", ("--hardware", "none.toml"), "none.toml: no such file"),
         ("nodes = 3\nedges = 3\n", ("--world", "1,x"), "expected numbers of processes"),
     ],
 )

@@ -16,7 +16,7 @@ from kgrec.scale.cost import bytes_of
 from kgrec.scale.world import World
 from kgrec.study import tune
 from kgrec.study.trials import run_trial
-from tests.scale.many import studied
+from tests.scale.many import CASES, studied
 
 WORKER = Path(__file__).with_name("many.py")
 
@@ -63,9 +63,6 @@ def found(tmp_path_factory, root):
 
 def told(folder, size):
     return json.loads((folder / f"all-{size}.json").read_text())
-
-
-CASES = ("bprmf", "pairs", "softmax", "drawn", "views", "every", "noise")
 
 
 def equal(one, two, case, tolerance):

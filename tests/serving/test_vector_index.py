@@ -102,7 +102,12 @@ def test_what_would_lose_the_lists_is_refused(folder, capsys, monkeypatch):
     assert command(arguments) == 2
     assert "kgrec[index]" in capsys.readouterr().err
     assert command(["export", str(folder / "run"), "--serving", str(goal), "--index", "faiss"]) == 2
-    assert "goes with --embeddings" in capsys.readouterr().err
+    for goes in ("--serving", "--embeddings"):
+        words = ["export", str(folder / "run"), goes, str(goal), "--index-dtype", "int8"]
+        assert command(words) == 2
+    said = capsys.readouterr().err
+    assert "goes with --embeddings" in said
+    assert said.count("--index-dtype int8: goes with --index") == 2
 
 
 def test_effort_is_raised_until_the_lists_are_found(monkeypatch):

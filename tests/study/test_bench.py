@@ -248,7 +248,13 @@ def test_seconds_cut_a_training_and_the_table_says_so(stored, tmp_path):
 
 
 def test_settings_are_searched_by_the_budget(stored, tmp_path):
-    rows = [{"model": "bprmf", "settings": {"batch_size": 64}}, {"model": "popularity"}]
+    fixed = {"batch_size": 64, "init_scale": 0.1, "item_bias": False, "l2_weight": 0.0}
+    fixed["learning_rate"] = 0.01  # all that could be searched
+    rows = [
+        {"model": "bprmf", "settings": {"batch_size": 64}},
+        {"model": "bprmf", "name": "fixed", "preset": "fast", "settings": fixed},
+        {"model": "popularity"},
+    ]
     budget = {"trials": 2, "minutes": 5, "epochs": 2}
     found = run_experiment(
         stated(stored, models=rows, budget=budget, seeds=[0]), out=tmp_path / "o"
@@ -262,6 +268,9 @@ def test_settings_are_searched_by_the_budget(stored, tmp_path):
     assert all(record["settings"][name] == best[name] for name in searched)
     assert record["settings"]["epochs"] == 2
     assert "trials 2" in (tmp_path / "o/tables/results.md").read_text()
+    kept = json.loads((tmp_path / "o/values/toy/fixed-0.json").read_text())
+    assert kept["preset"] == "fast", "where nothing is left to search, the row's preset holds"
+    assert not (tmp_path / "o/tune/toy/fixed").exists()
     assert found.figures
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 
+from kgrec.data.io.files import read_text
 from kgrec.data.records.dataset import Dataset
-from kgrec.errors import ConfigError, MissingFileError
+from kgrec.errors import ConfigError
 from kgrec.models.base import Recommender
 from kgrec.process import total_memory
 from kgrec.runs.run import build_model
@@ -47,8 +48,8 @@ def advice_of_description(path: str, worlds: Sequence[int], hardware: str | None
     ``nodes``, ``edges``, ``dim``, ``layers``, ``batch``, ``interactions``, ``softmax``, ``size``.
 
     Raises:
-        MissingFileError: If the file is not there.
-        ConfigError: If it cannot be read, or names something else.
+        DataError: If the file cannot be read.
+        ConfigError: If it is no TOML, or names something else.
     """
     stated = _table(path)
     known = [one.name for one in fields(Work)]
@@ -66,7 +67,7 @@ def hardware_named(name: str | None) -> Hardware:
     """Return the numbers of some hardware: "cpu", "h200x8", a TOML file, or None for this machine.
 
     Raises:
-        MissingFileError: If the file is not there.
+        DataError: If the file cannot be read.
         ConfigError: If the name is not known, or the file names something else.
     """
     if name is None:
@@ -82,10 +83,8 @@ def hardware_named(name: str | None) -> Hardware:
 
 
 def _table(path: str) -> dict[str, Any]:
-    if not Path(path).is_file():
-        raise MissingFileError(f"{path}: not there. Name a TOML file.")
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as error:
         why = " ".join(str(error).split())[:120]
         raise ConfigError(f"{path}: not a TOML file ({why}).") from None

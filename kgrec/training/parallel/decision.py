@@ -1,6 +1,7 @@
 """Whether several processes train a model faster than one."""
 
 import os
+from dataclasses import replace
 
 import torch
 
@@ -31,7 +32,8 @@ def work_of(model: Recommender, plan: Plan, config: TrainConfig, interactions: i
 def hardware_of(device: torch.device) -> Hardware:
     """Return the numbers of this machine: those of an H200 with its own memory for any GPU."""
     if device.type == "cuda":
-        return H200X8
+        name = torch.cuda.get_device_name(device)
+        return replace(H200X8, name=name, memory=torch.cuda.mem_get_info(device)[1])
     return cpus(torch.get_num_threads() if "RANK" not in os.environ else _cpus(), total_memory())
 
 
