@@ -11,16 +11,15 @@ Data other than films lie in KGREC_SHARED_DATA, else ../shared/data.
 """
 
 import argparse
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from results import SHARED, built, tables
 
 import kgrec
 
-SHARED = Path(os.environ.get("KGREC_SHARED_DATA") or "../shared/data").resolve()
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "lightgcn-kg": ("lightgcn-kg", {}),
     "kgat": ("kgat", {}),
@@ -37,19 +36,9 @@ def dataset(name: str) -> kgrec.Dataset:
     if name == "films":
         return kgrec.load("films")
 
-    if name == "ml-100k":
-        folder = SHARED / name
-        parts = {part: str(folder / "split" / f"{part}.tsv") for part in ("train", "valid", "test")}
-        facts = str(folder / "dbpedia-films.nt")
-        links = str(folder / "dbpedia-films.link.tsv")
-        return kgrec.Dataset.build(None, [facts], links=links, split="given", name=name, **parts)
-
-    if name == "ml1m-kg":
-        folder = SHARED / name
-        parts = {part: str(folder / f"split-{part}.tsv.gz") for part in ("train", "valid", "test")}
-        facts = str(folder / "wikipedia-films.nt.gz")
-        links = str(folder / "links.tsv.gz")
-        return kgrec.Dataset.build(None, [facts], links=links, split="given", name=name, **parts)
+    name = {"ml-100k": "ml-100k-dbpedia"}.get(name, name)
+    if name in tables():
+        return built(name)
 
     return kgrec.load(SHARED / name)
 

@@ -10,9 +10,9 @@ python benchmarks/fuse.py --report
 
 Everything is kept under --out (default: bench/fuse), a folder per data set, and resumable: what is
 there is not computed again, and a training that was cut off goes on from its last epoch. The test
-part is ranked once per training; all choices are made on validation, inside `fit`. The page and the
-results of the data sets that are not named stay as they are. Data are looked for in
-KGREC_SHARED_DATA, else in ../shared/data.
+part is ranked once per training; all choices are made on validation, inside `fit`. The page shows the
+data sets whose results are there, named or not. Data are looked for in KGREC_SHARED_DATA, else in
+../shared/data.
 """
 
 import argparse
@@ -62,6 +62,12 @@ GOALS = {
     "ml-100k": (None, 0.356),
     "ml1m-kg": (0.315, 0.222),
     "lastfm-dbpedia": (0.334, 0.324),
+}
+ABOUT = {
+    "ml-100k": (
+        "The graph is RecBole's, whose links name the facts of other films ([links](links.md)): what "
+        "facts are worth to these items is not seen here."
+    )
 }
 NOTES = """Written by `benchmarks/fuse.py`: test parts of the given splits, the whole catalog ranked, training and validation
 items left out. Every choice is made on validation, inside `fit` ([the model's page](../models/kgfuse.md)). kgfuse and the
@@ -310,9 +316,11 @@ def gap(ours: dict[str, float], other: dict[str, float], users: Sequence[str] = 
 def page(out: Path) -> str:
     """Return the page of all data sets that have results."""
     lines = ["# KGFuse: figures and controls", "", NOTES]
-    for name in SETS:
-        if (out / name / "rows").is_dir():
-            lines += section(name, out / name)
+    parts = {name: section(name, out / name) for name in SETS}
+    if missing := [name for name, part in parts.items() if not part]:
+        lines += [f"Not run: {', '.join(missing)}.", ""]
+
+    lines += [line for part in parts.values() for line in part]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -326,7 +334,7 @@ def section(name: str, out: Path) -> list[str]:
     order = list(rows)
     recall, ndcg = GOALS[name]
     goal = (f" R@20 ≥ {recall}," if recall else "") + f" N@20 ≥ {ndcg}"
-    lines = [f"## {name}", "", f"Goal:{goal}.", ""]
+    lines = [f"## {name}", "", f"Goal:{goal}. {ABOUT.get(name, '')}".rstrip(), ""]
     lines += [
         "| row | R@20 | N@20 | kgfuse minus it, R@20 | N@20 | cold items R@20 | CPU s | seeds |",
         "|---|---|---|---|---|---|---|---|",
@@ -347,6 +355,10 @@ def section(name: str, out: Path) -> list[str]:
         cpu = [one["cpu"] for one in seeds.values() if "cpu" in one]
         cells += [f"{mean(cpu):.0f}" if cpu else "", str(len(seeds))]
         lines.append(f"| {' | '.join(cells)} |")
+
+    missing = [row for row in (*CONTROLS, *SINGLES) if row not in rows]
+    if missing:
+        lines += ["", f"Not run: {', '.join(missing)}."]
 
     lines += ["", *histories(rows, order, out), *facts(ours, out)]
     return lines

@@ -100,18 +100,19 @@ def tables() -> dict[str, Table]:
     }
 
 
+def built(name: str) -> kgrec.Dataset:
+    """Return a data set of the tables, built from its files."""
+    parts = dict(tables()[name].parts)
+    if not parts:
+        return kgrec.load(SHARED / name)
+    return kgrec.Dataset.build(None, list(parts.pop("kg")), split="given", name=name, **parts)
+
+
 def dataset(name: str, out: Path) -> str:
     """Return the folder of the built dataset."""
     place = out / "dataset"
     if not place.is_dir():
-        table = tables()[name]
-        if table.parts:
-            parts = dict(table.parts)
-            kgrec.Dataset.build(
-                None, list(parts.pop("kg")), split="given", name=name, **parts
-            ).save(place)
-        else:
-            kgrec.load(SHARED / name).save(place)
+        built(name).save(place)
 
     return str(place)
 

@@ -211,14 +211,15 @@ def evaluate(
     names = STANDARD if metrics is None else tuple(dict.fromkeys(metrics))
     functions = {name: ranking_metric(name) for name in names if name != "coverage"}
 
-    truth, masked = relevant_pairs(dataset, on, users)
+    known = known_part(dataset, on)
+    truth, masked = relevant_pairs(dataset, on, known, users)
     owner = truth // dataset.num_items
     item = truth % dataset.num_items
     evaluated, sizes = _runs(owner)
     wanted = Lists(
         torch.from_numpy(np.concatenate([[0], np.cumsum(sizes)])), torch.from_numpy(item)
     )
-    lists = Lists.of(known_part(dataset, on), evaluated)
+    lists = Lists.of(known, evaluated)
     ranked, above, tied = place_items(
         scorer,
         evaluated,
@@ -315,7 +316,7 @@ def known_part(dataset: Dataset, on: str) -> Interactions:
 
 
 def relevant_pairs(
-    dataset: Dataset, on: str, users: np.ndarray | None = None
+    dataset: Dataset, on: str, known: Interactions, users: np.ndarray | None = None
 ) -> tuple[np.ndarray, int]:
     """Return the keys ``user * num_items + item`` of the relevant pairs of a part, ascending and
     distinct, and how many others are masked.
@@ -325,7 +326,6 @@ def relevant_pairs(
     """
     num_items = dataset.num_items
     held_out = dataset.test if on == "test" else dataset.valid
-    known = known_part(dataset, on)
     keys, _ = _runs(np.sort(held_out.user.astype(np.int64) * num_items + held_out.item))
     if users is not None:
         keys = keys[np.isin(keys // num_items, users)]

@@ -152,7 +152,20 @@ class _LogMeanKernel(torch.autograd.Function):
         return gradient * upstream, None
 
 
-class _SampledSoftmaxRows(torch.autograd.Function):
+class _WithGradients(torch.autograd.Function):
+    """A mean whose ``forward`` makes the gradients of its sum as well: it saves them, those of the
+    first inputs, and says in ``count`` what the sum is divided by.
+    """
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        scale = upstream / ctx.count
+        gradients = [gradient * scale for gradient in ctx.saved_tensors]
+        return (*gradients, *[None] * (len(ctx.needs_input_grad) - len(gradients)))
+
+
+class _SampledSoftmaxRows(_WithGradients):
     @staticmethod
     def forward(
         ctx: Any,
@@ -191,17 +204,11 @@ class _SampledSoftmaxRows(torch.autograd.Function):
             to_negatives.addmm_(share.T, user)
 
         ctx.save_for_backward(to_users, to_items, to_negatives)
+        ctx.count = len(users)
         return total / len(users)
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        to_users, to_items, to_negatives = ctx.saved_tensors
-        scale = upstream / len(to_users)
-        return to_users * scale, to_items * scale, to_negatives * scale, None, None
 
-
-class _SoftmaxRows(torch.autograd.Function):
+class _SoftmaxRows(_WithGradients):
     @staticmethod
     def forward(ctx: Any, users: Tensor, items: Tensor, positive: Tensor) -> Tensor:
         to_users = torch.empty_like(users)
@@ -222,17 +229,11 @@ class _SoftmaxRows(torch.autograd.Function):
             to_items.addmm_(share.T, rows)
 
         ctx.save_for_backward(to_users, to_items)
+        ctx.count = len(users)
         return total / len(users)
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, None]:
-        to_users, to_items = ctx.saved_tensors
-        scale = upstream / len(to_users)
-        return to_users * scale, to_items * scale, None
 
-
-class _SoftmaxOfSome(torch.autograd.Function):
+class _SoftmaxOfSome(_WithGradients):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, table: Tensor, chosen: Tensor) -> Tensor:
         count = chosen.shape[1]
@@ -257,17 +258,11 @@ class _SoftmaxOfSome(torch.autograd.Function):
                 to_table.index_add_(0, picked, given)
 
         ctx.save_for_backward(to_rows, to_table)
+        ctx.count = len(rows)
         return total / len(rows)
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, None]:
-        to_rows, to_table = ctx.saved_tensors
-        scale = upstream / len(to_rows)
-        return to_rows * scale, to_table * scale, None
 
-
-class _SoftmaxSets(torch.autograd.Function):
+class _SoftmaxSets(_WithGradients):
     @staticmethod
     def forward(ctx: Any, users: Tensor, items: Tensor, row: Tensor, positive: Tensor) -> Tensor:
         to_users = torch.empty_like(users)
@@ -293,12 +288,5 @@ class _SoftmaxSets(torch.autograd.Function):
             to_items.addmm_(share.T, vectors)
 
         ctx.save_for_backward(to_users, to_items)
-        ctx.pairs = len(row)
+        ctx.count = len(row)
         return total / len(row)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        to_users, to_items = ctx.saved_tensors
-        scale = upstream / ctx.pairs
-        return to_users * scale, to_items * scale, None, None

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from kgrec.errors import CapabilityError, ConfigError, nearest
+from kgrec.ops.folding import unit
+from kgrec.ops.ranges import ranges
 
 POOL = 100
 """Candidates that compete for the places of a list of up to 50; twice the length of longer ones."""
@@ -146,10 +148,8 @@ class Rows:
     def at(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the places in ``idx`` of some rows' numbers, and which of the rows each is of."""
         start = self.ptr[rows]
-        sizes = self.ptr[rows + 1] - start
-        owner = np.repeat(np.arange(len(rows)), sizes)
-        ends = np.cumsum(sizes)
-        return np.arange(len(owner)) + (start - ends + sizes)[owner], owner
+        owner, place = ranges(start, self.ptr[rows + 1] - start)
+        return place, owner
 
 
 def by_item(ptr: np.ndarray, idx: np.ndarray, count: int) -> Rows:
@@ -427,9 +427,7 @@ class _ByVectors:
     """Cosines of the candidates' vectors."""
 
     def __init__(self, vectors: np.ndarray, items: np.ndarray) -> None:
-        rows = vectors[items].astype(np.float64)
-        lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, None]
-        self._rows = rows / np.where(lengths > 0, lengths, 1)
+        self._rows = unit(vectors[items].astype(np.float64))
 
     def __call__(self, at: int) -> np.ndarray:
         """Return how like one candidate all are."""

@@ -317,9 +317,10 @@ class Run:
         self, data: Dataset, on: str, ks: tuple[int, ...], wishes: Wishes
     ) -> tuple[Price, ...]:
         """Return what each wish costs and buys."""
-        relevant, _ = relevant_pairs(data, on)
+        known = known_part(data, on)
+        relevant, _ = relevant_pairs(data, on, known)
         rows = np.unique(relevant // data.num_items)
-        own = Lists.of(known_part(data, on), rows)
+        own = Lists.of(known, rows)
         length = min(max(ks), data.num_items)
 
         def rank(part: slice, length: int, allowed: Tensor | None) -> Ranked:

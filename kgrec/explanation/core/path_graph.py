@@ -3,6 +3,7 @@
 import numpy as np
 
 from kgrec.graph.ckg import CollaborativeKG
+from kgrec.ops.ranges import ranges
 
 
 class PathGraph:
@@ -92,11 +93,3 @@ class PathGraph:
     def degree(self, nodes: np.ndarray) -> np.ndarray:
         """Return the number of edges at each node."""
         return np.asarray(self.ptr[nodes + 1] - self.ptr[nodes])
-
-
-def ranges(starts: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return, for ranges start .. start + size, range number and position of every element."""
-    row = np.repeat(np.arange(len(sizes)), sizes)
-    return row, np.arange(len(row)) - np.repeat(np.cumsum(sizes) - sizes, sizes) + np.repeat(
-        starts, sizes
-    )

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from kgrec.errors import ExplanationError
-from kgrec.explanation.core.path_graph import PathGraph, ranges
+from kgrec.explanation.core.path_graph import PathGraph
+from kgrec.ops.ranges import ranges
 
 LONGEST = 6
 

@@ -55,8 +55,8 @@ class EASEKGConfig:
         l2: Weight lambda of the squared weights.
         attribute_weight: Of an attribute beside a user ("collective": alpha squared of the paper);
             of the attributes' regression beside the interactions' ("additive": (1 - alpha) /
-            alpha). -1 chooses among 0, 1, 3, 10 and 30 on validation, as many inversions; 1 where
-            nothing validates.
+            alpha). -1 chooses among 0, 1, 3, 10 and 30 on validation, by six inversions instead of
+            one; 1 where nothing validates.
         attribute_l2: Weight of the squared weights in the attributes' regression; unused by
             "collective".
         min_items: Attributes of fewer items are left out.
@@ -186,15 +186,14 @@ class EASEKG(AttributeRidge):
         relation: np.ndarray | None = None,
         num_relations: int = 1,
     ) -> None:
-        self.given = config.attribute_weight
         super().__init__(train, attributes, config, facts, relation, num_relations)
         if not self.chooses:
-            self.relation_weights.fill_(self.given)
+            self.relation_weights.fill_(config.attribute_weight)
 
     @property
     def chooses(self) -> bool:
         """Whether the weight of attributes is chosen on validation."""
-        return self.given < 0
+        return bool(self.config.attribute_weight < 0)
 
     def plan(self) -> Plan:
         """Return the closed form, and the choice of the attributes' weight where none is given."""
