@@ -534,7 +534,7 @@ class Run:
     ) -> tuple[np.ndarray, Lists]:
         """Return the rows of whom lists are for, -1 for someone unseen, and what each has."""
         if users is None:
-            return np.array([-1]), self._own_list(history or (), on_unknown)
+            return np.array([-1]), self._own_list(() if history is None else history, on_unknown)
 
         rows = self._user_rows(users, on_unknown)
         own = self.ranker().own_lists(rows)
