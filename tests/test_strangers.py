@@ -293,6 +293,9 @@ def _numbered():
 def test_one_rule_for_items_histories_and_explanations():
     run = _numbered()
     assert run.recommend(history="12", k=3).equals(run.recommend(history=[12], k=3))
+    assert run.recommend(history=0, k=3).equals(run.recommend(history=["0"], k=3))
+    both = run.recommend(history=np.array([12, 3]), k=3)
+    assert both.equals(run.recommend(history=["12", "3"], k=3))
     assert run.recommend(0, items=np.array([1, 3]), allow_seen=True, k=9)["item"].n_unique() == 2
     assert 3 not in run.recommend(0, exclude=3, k=99)["item"].cast(int).to_list()
     assert run.similar_items(3, k=2).equals(run.similar_items("3", k=2))

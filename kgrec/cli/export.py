@@ -132,12 +132,16 @@ def _embeddings(
     from kgrec._version import __version__
     from kgrec.data.io.files import write_parquet
     from kgrec.runs.run import load_run
+    from kgrec.serving.publishing.vector_index import KINDS
 
     loaded = load_run(run, allow=allow)
     vectors = loaded.vectors()
     made = None if index is None else _index(vectors, index, index_dtype)
     embeddings.mkdir(parents=True, exist_ok=True)
     tables = {}
+    if (embeddings / _STATEMENT).is_file():  # an index of the vectors before is none of these
+        for kind in KINDS:
+            (embeddings / f"items.{kind}").unlink(missing_ok=True)
 
     for name, frame in vectors.frames.items():
         goal = embeddings / f"{name}.parquet"

@@ -15,6 +15,7 @@ from kgrec.data.records.interactions import Interactions, concatenate
 from kgrec.data.records.known import with_interactions
 from kgrec.data.records.tie_order import tie_order
 from kgrec.errors import CapabilityError, ConfigError, DataError
+from kgrec.evaluation.report import known_part
 from kgrec.evaluation.significance import paired
 from kgrec.models.base import DotProduct, Scorer, reads_history
 from kgrec.models.fallback import Served, served
@@ -163,42 +164,39 @@ def _folding(run: Run) -> Scorer | None:
         return None
 
 
-@dataclass(frozen=True, slots=True)
 class _Evaluator:
     """Ranks for users, leaving out what they have.
 
-    Attributes:
+    Args:
         data: All interactions.
         rows: The users.
         order: Items in the order that breaks ties.
     """
 
-    data: Dataset
-    rows: np.ndarray
-    order: np.ndarray
+    def __init__(self, data: Dataset, rows: np.ndarray, order: np.ndarray) -> None:
+        self.rows = rows
+        self._order = order
+        self._had = _dense(data, rows, known_part(data, "test"))
+        self._truth = _dense(data, rows, data.test) & ~self._had
 
     def lists(self, scores: torch.Tensor, k: int, only: np.ndarray | None = None) -> np.ndarray:
         """Return the best items of each user, -1 if there is none."""
         table = scores.clone()
-        table[
-            torch.from_numpy(_dense(concatenate([self.data.train, self.data.valid]), self))
-        ] = -torch.inf
+        table[torch.from_numpy(self._had)] = -torch.inf
         if only is not None:
             table[:, torch.from_numpy(~only)] = -torch.inf
-        _, at = topk_scores(table[:, torch.from_numpy(self.order)], min(k, len(self.order)))
+        _, at = topk_scores(table[:, torch.from_numpy(self._order)], min(k, len(self._order)))
         found = at.numpy()
-        return np.where(found < 0, -1, self.order[found])
+        return np.where(found < 0, -1, self._order[found])
 
     def metrics(
         self, scores: torch.Tensor, k: int = _K, only: np.ndarray | None = None
     ) -> np.ndarray:
         """Return recall and ndcg per user, (users, 2); NaN where nothing is held out."""
         items = self.lists(scores, k, only)
-        truth = _dense(self.data.test, self) & ~_dense(
-            concatenate([self.data.train, self.data.valid]), self
-        )
+        truth = self._truth
         if only is not None:
-            truth[:, ~only] = False
+            truth = truth & only
 
         hits = np.take_along_axis(truth, np.maximum(items, 0), 1) & (items >= 0)
         worth = 1 / np.log2(2 + np.arange(items.shape[1]))
@@ -208,9 +206,9 @@ class _Evaluator:
             return np.stack([hits.sum(1) / count, (hits @ worth) / ideal], axis=1)
 
 
-def _dense(part: Interactions, evaluator: _Evaluator) -> np.ndarray:
-    matrix = part.csr(evaluator.data.num_users, evaluator.data.num_items)
-    return np.asarray(matrix[evaluator.rows].toarray() > 0)
+def _dense(data: Dataset, rows: np.ndarray, part: Interactions) -> np.ndarray:
+    """Return which items some users have in a part."""
+    return np.asarray(part.csr(data.num_users, data.num_items)[rows].toarray() > 0)
 
 
 def _drawn(

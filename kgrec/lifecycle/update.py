@@ -182,8 +182,6 @@ def update(
     )
     record: dict[str, Any] = {"valid": new or None, "update": done.to_dict()}
     record["full_epochs"] = _full_epochs(run)
-    if how == "warm start" and "forgotten" in run.summary:  # its parameters come from that training
-        record["forgotten"] = run.summary["forgotten"]
     candidate.summary = fitted.summary | record
     if worse:
         return done

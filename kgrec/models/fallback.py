@@ -286,13 +286,19 @@ def _rows(query: Query, rows: Bool[Tensor, " batch"]) -> Query:
     return Query(query.user[rows], query.history[rows], query.history_mask[rows])
 
 
-def user_kinds(model: Recommender, data: Dataset) -> np.ndarray:
-    """Return the kind of each user's lists where the model knows them, as a place in ``KINDS``."""
+def user_kinds(model: Recommender, data: Dataset, *, whole: bool = False) -> np.ndarray:
+    """Return the kind of each user's lists where the model knows them, as a place in ``KINDS``.
+
+    Args:
+        model: What ranks.
+        data: What it was trained on.
+        whole: Whether it knows everyone and everything, and no list comes from elsewhere.
+    """
     warm = with_interactions(data).users
     if model.list_kind != "personal":
         return np.full(len(warm), POPULAR)
 
-    kind = np.where(warm, PERSONAL, CONTENT)
+    kind = np.where(warm | whole, PERSONAL, CONTENT)
     newcomers = model.newcomers()
     if newcomers is not None:
         kind[newcomers.users] = HISTORY

@@ -288,7 +288,9 @@ def start_of(run: "Run | str | PathLike[str]", chosen: Chosen) -> Start:
             "start out."
         )
 
-    about = {"run": parameters_sum(run.model.state_dict())[:12], "path": where}
+    about: dict[str, Any] = {"run": parameters_sum(run.model.state_dict())[:12], "path": where}
+    if "forgotten" in run.summary:
+        about["forgotten"] = run.summary["forgotten"]
     return Start(run.data, kept_parameters(run.model), about)
 
 
@@ -438,22 +440,7 @@ def _gone_on(
 
             return load_run(out, own)
 
-        data = _data_of(out, folder, record, named)
-        part = _training_part(data, chosen)
-        fallback = fallback_of(record, folder)
-        job = _Job(
-            chosen,
-            part,
-            world.device(_device(device)),
-            record["seed"],
-            record["refit"],
-            out,
-            fallback,
-            on_epoch,
-            world,
-        )
-
-        job.about = record["summary"].get("start")
+        job = _continued(out, folder, record, named, chosen, device, on_epoch, world)
         if record["status"] == DONE:
             job.folder = job.training_on(folder, record)
         else:
@@ -486,6 +473,21 @@ def _followed(
     folder = Path(word)
     record = read_config(folder)
     chosen = named.agreed(out, record, stored_settings(record, own, folder))
+    job = _continued(out, folder, record, named, chosen, device, on_epoch, world)
+    return job.resumed(record, folder)
+
+
+def _continued(
+    out: Path,
+    folder: Path,
+    record: dict[str, Any],
+    named: _Named,
+    chosen: Chosen,
+    device: str,
+    on_epoch: Callable[[TrainState], None] | None,
+    world: World,
+) -> "_Job":
+    """Return the job that a folder's record is of: the same in every process."""
     job = _Job(
         chosen,
         _training_part(_data_of(out, folder, record, named), chosen),
@@ -497,7 +499,8 @@ def _followed(
         on_epoch,
         world,
     )
-    return job.resumed(record, folder)
+    job.about = record["summary"].get("start")
+    return job
 
 
 def _training_beside(out: Path) -> Path | None:
@@ -778,6 +781,7 @@ class _Job:
                 "version of torch": torch.__version__,
                 "dataset": fingerprint(self.data),
                 "seed": self.seed,
+                "start": (self.about or {}).get("run"),
                 "model": self.chosen.name,
                 "configuration": asdict(self.chosen.config),
                 "training settings": asdict(config),
@@ -956,6 +960,8 @@ class _Job:
             found["settled"] = dict(settled)
         if self.about is not None:
             found["start"] = self.about
+            if "forgotten" in self.about:  # whose parameters it goes on from
+                found["forgotten"] = self.about["forgotten"]
 
         return found
 

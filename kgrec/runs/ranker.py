@@ -87,7 +87,7 @@ class Ranker:
         if part is not None:
             self._kind = part.kind
         elif newcomers is not None:
-            self._kind = torch.from_numpy(user_kinds(model, data))
+            self._kind = torch.from_numpy(user_kinds(model, data, whole=True))
         else:
             self._kind = None
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
 from kgrec.batches import Query
@@ -494,7 +495,7 @@ class Run:
             raise ConfigError(f'on_unknown={on_unknown!r}: take "error" or "ignore".')
 
         ranker = self.ranker()
-        allowed = self._candidates(items, exclude, on_unknown)
+        allowed = self.candidates(items, exclude, on_unknown)
         rows, own = self._people(users, history, on_unknown)
         update = users is not None and history is not None
         names = [""]
@@ -518,8 +519,14 @@ class Run:
 
         return self._frame(names, ranked)
 
-    def _candidates(self, items: Ids | None, exclude: Ids, on_unknown: str) -> Tensor | None:
-        """Return which items may be shown; None where all may."""
+    def candidates(
+        self, items: Ids | None, exclude: Ids, on_unknown: str
+    ) -> Bool[Tensor, " items"] | None:
+        """Return which items may be shown, as ``recommend`` is told; None where all may.
+
+        Raises:
+            UnknownIdError: If an id is not known, or nothing is left of ``items`` without those.
+        """
         if items is None and isinstance(exclude, tuple) and not exclude:
             return None
 
@@ -535,7 +542,7 @@ class Run:
     ) -> tuple[np.ndarray, Lists]:
         """Return the rows of whom lists are for, -1 for someone unseen, and what each has."""
         if users is None:
-            return np.array([-1]), self._own_list(history or (), on_unknown)
+            return np.array([-1]), self._own_list(() if history is None else history, on_unknown)
 
         rows = self._user_rows(users, on_unknown)
         own = self.ranker().own_lists(rows)

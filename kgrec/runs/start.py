@@ -23,7 +23,8 @@ class Start:
     Attributes:
         data: What the other run was trained on.
         parameters: Its parameters by name.
-        about: What the record says of it: ``run``, ``path``, and after ``take_over`` the rows kept.
+        about: What the record says of it: ``run``, ``path``, ``forgotten`` where a person was
+            forgotten from it, and after ``take_over`` the rows kept.
     """
 
     data: Dataset

@@ -16,18 +16,16 @@ from kgrec._version import __version__
 from kgrec.data.io.files import sha256
 from kgrec.data.io.folders import new_folder
 from kgrec.data.records.dataset import Dataset
-from kgrec.data.records.known import with_interactions
 from kgrec.data.records.tie_order import tie_order
 from kgrec.errors import CapabilityError, ConfigError
 from kgrec.explanation.fingerprint import graph_sum, parameters_sum
 from kgrec.models.base import Scorer, VectorScorer
 from kgrec.models.blend import BlendScorer
 from kgrec.models.closed_form import HistoryScorer
-from kgrec.models.fallback import Fallback
+from kgrec.models.fallback import Fallback, user_kinds
 from kgrec.models.folding import Folded, fold_of
 from kgrec.ops.folding import Fold, SquaresFold, SumFold
 from kgrec.ops.ranking import chunk_rows
-from kgrec.ops.strangers import CONTENT, HISTORY, PERSONAL, POPULAR
 from kgrec.runs.doctor import MOST_SERVED, served_bytes
 from kgrec.runs.folder import CONFIG
 from kgrec.runs.run import Run
@@ -247,19 +245,8 @@ class _Writer:
 
     def _users(self) -> None:
         data = self.data
-        warm = with_interactions(data).users
-        model = self.run.model
-        whole = self.known.users.all() and self.known.items.all()
-        if model.list_kind != "personal":
-            kinds = np.full(data.num_users, POPULAR)
-        else:
-            # one that the graph alone joins to interactions is ranked for by attributes
-            kinds = np.where(warm | whole, PERSONAL, CONTENT)
-
-        newcomers = model.newcomers()
-        if newcomers is not None:
-            kinds[newcomers.users] = HISTORY
-
+        whole = bool(self.known.users.all() and self.known.items.all())
+        kinds = user_kinds(self.run.model, data, whole=whole)
         kinds = np.where(self.known.users, kinds, UNKNOWN).astype(np.int8)
         every = self.run.ranker().own_lists(np.arange(data.num_users))
         seen = self.column[every.items.numpy()]

@@ -202,6 +202,19 @@ def test_an_update_does_not_undo_that_it_is_to_be_trained_again(places):
     assert "forgotten" not in kgrec.load_run(root / "run").summary
 
 
+def test_a_training_that_starts_from_such_a_run_says_so_as_well(places):
+    root, data = places
+    settings = {"dim": 4, "epochs": 2, "patience": 0}
+    kgrec.fit("bprmf", data, **settings).save(root / "run")
+    forget(root / "run", GONE)
+    left = open_dataset(root / "data")
+    kgrec.fit("bprmf", left, start=root / "run", out=root / "next", **settings)
+    assert kgrec.load_run(root / "next").summary["forgotten"] == {"people": 1, "retrain": True}
+    kgrec.fit("bprmf", left, resume=True, out=root / "next", epochs=3)
+    assert kgrec.load_run(root / "next").summary["forgotten"]["retrain"]
+    assert "forgotten" not in kgrec.fit("bprmf", left, **settings).summary
+
+
 def test_a_run_that_is_replaced_meanwhile_is_left(places, monkeypatch):
     root, data = places
     run = kgrec.fit("popularity", data)

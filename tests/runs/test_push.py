@@ -90,6 +90,18 @@ def test_with_data_it_is_the_run(run, tmp_path):
     assert str(run.path.parent) not in (tmp_path / "p" / "config.json").read_text()
 
 
+def test_neither_what_it_started_from_nor_where_its_dataset_was_is_published(run, tmp_path):
+    started = kgrec.fit("lightgcn", run.path.parent / "data", start=run.path, dim=4, epochs=1)
+    noted = {"notes": [f"{run.path}: is gone."], "how": "warm start"}
+    started.summary = started.summary | {"update": noted}
+    started.push(tmp_path / "p", with_data=True)
+    assert str(run.path.parent) not in texts(tmp_path / "p")
+    summary = kgrec.load_run(tmp_path / "p").summary
+    assert summary["start"]["run"] == started.summary["start"]["run"]
+    assert summary["update"] == {"how": "warm start"}
+    assert started.summary["update"] == noted
+
+
 def test_a_folder_of_something_else_stays(run, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/notes.txt").write_text("keep")

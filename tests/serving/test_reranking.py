@@ -149,7 +149,9 @@ def test_tables_give_the_lists_of_the_run(made, name):
             frame = run.recommend(f"u{user}", k=k, history=history or None, **wishes)
             person = Person(ranking.user(f"u{user}"), ranking.columns(history)[0])
             found = ranking.recommend(person, k, wishes=Wishes(**wishes))
-            assert [ranking.tables.items[c] for c in found.items] == frame["item"].to_list()
+            assert [ranking.tables.items[c] for c in found.items.tolist()] == frame[
+                "item"
+            ].to_list()
             np.testing.assert_allclose(found.scores, frame["score"], rtol=2e-5, atol=1e-6)
             assert [KINDS[kind] for kind in found.kinds] == frame["kind"].to_list()
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import pytest
 from served import process, status
 
 from kgrec.cli import run as command
+from kgrec.runs.run import load_run
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("duckdb", reason="needs kgrec[sql]")
@@ -83,6 +85,9 @@ def test_the_store_needs_no_pyarrow_for_postgresql(root, tmp_path, monkeypatch):
         assert store.click("it's me", "a")
         assert not store.click("it's me", "b' OR 1=1 --")
         assert store.clicked("it's me") == ["a"]
+        newest = [sys.executable, str(root / "examples/shop/newest.py"), address]
+        told = subprocess.run(newest, capture_output=True, text=True, check=True).stdout
+        assert told.splitlines()[1].startswith("it's me,a,")
         assert store.rows("SELECT price FROM products WHERE item_id = ?", ["a"]) == [(1.5,)]
 
 
@@ -114,6 +119,21 @@ def test_the_server_takes_clicks_and_nothing_else(shop):
     other = urllib.request.Request(page, headers={"host": "evil.example"})
     with pytest.raises(urllib.error.HTTPError, match="421"):
         urllib.request.urlopen(other, timeout=10)
+
+
+def test_the_clicks_of_a_day_go_into_the_run(shop, root, tmp_path):
+    page, place = shop
+    assert sent(page + "api/click", b'{"user": "y, z", "item": "SKU-0002"}') == 200
+    arguments = [str(root / "examples/shop/newest.py"), f"duckdb:///{place / 'shop.duckdb'}"]
+    told = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True)
+    header, *clicks = told.stdout.splitlines()
+    assert header == "user_id,item_id,clicked_at"
+    assert any(line.startswith('"y, z",SKU-0002,') for line in clicks)
+    assert not any(line.startswith("u0") for line in clicks)  # the seed's are of years ago
+    (tmp_path / "new.csv").write_text(told.stdout)
+    run = shutil.copytree(place / "run", tmp_path / "run")
+    assert command(["-q", "update", str(run), "--interactions", str(tmp_path / "new.csv")]) == 0
+    assert "y, z" in load_run(run).data.users
 
 
 def test_a_visitor_gets_lists_with_reasons_and_clicks_change_them(shop, watch):

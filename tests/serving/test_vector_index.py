@@ -57,6 +57,9 @@ def test_the_command_writes_an_index_that_finds_the_lists(folder, kind, capsys):
     assert hits / 1_000 >= 0.95
     assert command(arguments) == 0
     assert "of the exact lists" in capsys.readouterr().out
+    assert command(arguments[:-2]) == 0
+    assert not (goal / about["file"]).exists()  # its keys are rows of tables that were replaced
+    assert "index" not in json.loads((goal / "vectors.json").read_text())
 
 
 @pytest.mark.parametrize("kind", ["usearch", "faiss"])

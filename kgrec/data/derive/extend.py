@@ -138,6 +138,9 @@ def _codes(data: Dataset, user: np.ndarray, item: np.ndarray) -> np.ndarray:
 
 def _with_items(data: Dataset, new: Sequence[str], facts: Triples | None) -> Dataset:
     """Return a dataset with new items behind its own, their facts, and whatever these name."""
+    if not new and facts is None:
+        return data
+
     old = data.triples
     taken = [old.entities.get(key) for key in new]  # an entity that becomes an item
     items = Vocabulary([*data.items, *new], kind="item")

@@ -7,14 +7,12 @@ from typing import Literal
 
 import numpy as np
 import polars as pl
-import torch
 from jaxtyping import Bool
 from torch import Tensor
 
 from kgrec._version import __version__
 from kgrec.data.io.files import write_parquet
 from kgrec.data.records.fingerprint import fingerprint
-from kgrec.data.records.ids import known_rows
 from kgrec.errors import ConfigError
 from kgrec.explanation.fingerprint import parameters_sum
 from kgrec.ops.reranking import Wishes
@@ -73,7 +71,7 @@ def recommend_all(
 
     world = world or World()
     data = run.data
-    allowed = _allowed(run, items, exclude or [], on_unknown)
+    allowed = run.candidates(items, exclude or (), on_unknown)
     made_of = {
         "format": "kgrec-lists",
         "kgrec": __version__,
@@ -119,20 +117,6 @@ def recommend_all(
         title = "recommending"
         there = parts.together(make, title) if apart else parts.each(write, title)
         return parts.count, there
-
-
-def _allowed(
-    run: Run, items: list[str] | None, exclude: list[str], on_unknown: str
-) -> Bool[Tensor, " items"] | None:
-    if items is None and not exclude:
-        return None
-
-    allowed = torch.full((run.data.num_items,), items is None)
-    if items is not None:
-        allowed[known_rows(run.data.items, items, on_unknown)] = True
-
-    allowed[known_rows(run.data.items, exclude, on_unknown, empty=True)] = False
-    return allowed
 
 
 def _rows_of(allowed: Bool[Tensor, " items"]) -> list[int]:

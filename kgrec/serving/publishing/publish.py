@@ -66,7 +66,9 @@ def _write(run: "Run", place: Path, with_data: bool) -> None:
 
     dataset = {"name": run.dataset.get("name"), "path": None, "checksum": None}
     # receipts hold paths, and hashes by which those who were forgotten could be guessed
-    bare = replace(run, dataset=dataset, path=None, _receipts=None)
+    bare = replace(
+        run, dataset=dataset, path=None, summary=_without_paths(run.summary), _receipts=None
+    )
     with beside(place) as scratch:
         if with_data:
             bare.save(scratch / "run")
@@ -82,6 +84,16 @@ def _write(run: "Run", place: Path, with_data: bool) -> None:
             run.chosen, run.data, run.summary, seed=run.seed, refit=run.refit, use=_USE
         )
         (scratch / CARD).write_text(card, encoding="utf-8")
+
+
+def _without_paths(summary: dict[str, Any]) -> dict[str, Any]:
+    """Return the figures of a run without what names folders of this machine."""
+    found = dict(summary)
+    for name, inner in (("start", "path"), ("update", "notes")):
+        if name in found:
+            found[name] = {key: value for key, value in found[name].items() if key != inner}
+
+    return found
 
 
 _USE = f"""Published without interactions and users: it makes lists for anyone's history.
