@@ -80,6 +80,11 @@ def test_every_model_has_a_page_that_says_what_it_is(staged):
     assert "| `official` | `loss=bpr`" in kgat
     assert "| lastfm-dbpedia | 0.312 | 0.294 |" in kgat
 
+    kgfuse = (staged / "models/kgfuse.md").read_text()  # what a hand has written is not lost
+    assert kgfuse.index("## Commands") < kgfuse.index("\n## In full\n")
+    assert "\n### Figures and controls\n" in kgfuse
+    assert "(../results/fuse.md)" in kgfuse
+
 
 def test_a_model_without_a_page_ends_the_build():
     class Bare(kgrec.Recommender):

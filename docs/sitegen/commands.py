@@ -12,7 +12,7 @@ from unittest import mock
 import typer
 
 from kgrec.cli import app, run
-from sitegen.docstrings import cell, inline
+from sitegen.docstrings import cell, hidden_list, inline
 
 COLUMNS = "96"
 
@@ -47,11 +47,7 @@ def _index(names: list[tuple[tuple[str, ...], str]]) -> str:
             "Exit codes: 0 done; 1 a check that ran and did not hold, or a bug; 2 bad input or the "
             "machine in the way, in one line; 3 nothing to show; 130 interrupted.",
             "",
-            "```{toctree}",
-            ":hidden:",
-            "",
-            *("-".join(name) for name, _ in names),
-            "```",
+            *hidden_list("-".join(name) for name, _ in names),
             "",
             "| command | |",
             "|---|---|",
@@ -80,23 +76,19 @@ def help_of(name: tuple[str, ...]) -> str:
 def schema_pages(folder: Path) -> dict[str, str]:
     """Return a page for every JSON Schema of a folder by its file's name, and the list."""
     files = sorted(folder.glob("*.json"))
-    titles = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in files}
-    pages = {f"{name}.md": _schema(name, schema) for name, schema in titles.items()}
+    schemas = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in files}
+    pages = {f"{name}.md": _schema(name, schema) for name, schema in schemas.items()}
     index = [
         "# JSON Schemas",
         "",
         "Of what is printed under `--json` and stored in folders (draft 2020-12). Objects may hold "
         "further fields, which belong to one model or protocol.",
         "",
-        "```{toctree}",
-        ":hidden:",
-        "",
-        *titles,
-        "```",
+        *hidden_list(schemas),
         "",
         "| schema | what |",
         "|---|---|",
-        *(f"| [{name}]({name}.md) | {cell(_about(schema))} |" for name, schema in titles.items()),
+        *(f"| [{name}]({name}.md) | {cell(_about(schema))} |" for name, schema in schemas.items()),
         "",
     ]
     return {"index.md": "\n".join(index), **pages}

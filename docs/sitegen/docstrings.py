@@ -1,10 +1,10 @@
-"""Docstrings as pages show them. In the code they are plain text for an editor: formulas are
-indented, and ``|x|``, ``x_`` or ``*`` mean themselves.
+"""Docstrings as pages show them, and other Markdown. In the code they are plain text for an editor:
+formulas are indented, and ``|x|``, ``x_`` or ``*`` mean themselves.
 """
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 SECTIONS = ("Args", "Attributes", "Raises", "Returns", "Yields", "Example", "Examples")
@@ -123,6 +123,11 @@ def inline(text: str) -> str:
 def cell(value: object) -> str:
     """Return any value as the text of a cell of a Markdown table."""
     return inline(" ".join(str(value).split())).replace("|", "\\|")
+
+
+def hidden_list(pages: Iterable[str]) -> list[str]:
+    """Return the lines of a list of pages that the side bar alone shows."""
+    return ["```{toctree}", ":hidden:", "", *pages, "```"]
 
 
 def _plain_markdown(text: str) -> str:

@@ -1,4 +1,4 @@
-"""A page for every model, from the catalog: nothing here is written by hand."""
+"""A page for every model, from the catalog; what docs/models says of one follows it."""
 
 import inspect
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 from kgrec.errors import DataError
 from kgrec.models.cards import FAMILIES, ModelCard, card
 from kgrec.models.catalog import MODELS, ModelEntry
-from sitegen.docstrings import cell, inline, markdown
+from sitegen.docstrings import cell, hidden_list, inline, markdown
 
 FAMILY_TITLES = {
     "baselines": "Baselines",
@@ -53,11 +53,7 @@ def _index(cards: list[ModelCard]) -> str:
         "Recall@20 / NDCG@20 where all were tuned with one budget "
         "([how](../choosing-a-model.md#what-it-rests-on)).",
         "",
-        "```{toctree}",
-        ":hidden:",
-        "",
-        *(one.name for one in cards),
-        "```",
+        *hidden_list(one.name for one in cards),
     ]
     for family in sorted({one.family for one in cards}, key=_order):
         lines += ["", f"## {FAMILY_TITLES.get(family, family.capitalize())}", ""]

@@ -4,14 +4,14 @@ folder, with links between them that hold there.
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from kgrec.errors import DataError
 from kgrec.models.cards import Setting, settings_of
 from kgrec.training.config import TrainConfig
 from sitegen import api, commands, drawing, models
-from sitegen.docstrings import cell
+from sitegen.docstrings import cell, hidden_list
 
 ROOT_PAGES = {
     "CONTRIBUTING.md": "contributing.md",
@@ -42,15 +42,20 @@ def stage(root: Path, target: Path) -> None:
         DataError: If a link leads nowhere, a public name or a model lacks what a page needs.
     """
     pages = site_pages(root)
+    made = made_pages(root)
     for source, page in pages.items():
         text = (root / source).read_text(encoding="utf-8")
         if page.endswith("/index.md"):
             text += _others_of((root / source).parent, text)
-        _write(target / page, relinked(text, source, page, pages, root, target))
+        text = relinked(text, source, page, pages, root, target)
+        if page in made:  # what a hand has written of a model follows what is made of it
+            made[page] += _as_section(text)
+        else:
+            _write(target / page, text)
 
     for path in (root / "docs").rglob("*.webp"):
         _copy(path, target / path.relative_to(root / "docs"))
-    for page, text in made_pages(root).items():
+    for page, text in made.items():
         _write(target / page, text)
     for path in (root / "docs" / "schemas").glob("*.json"):
         _copy(path, target / "reference" / "schemas" / path.name)
@@ -63,7 +68,13 @@ def _others_of(folder: Path, text: str) -> str:
     others = [stem for stem in others if stem not in {"README", "index", *listed}]
     if not others:
         return ""
-    return "\n".join(["", "```{toctree}", ":hidden:", "", *others, "```", ""])
+    return "\n".join(["", *hidden_list(others), ""])
+
+
+def _as_section(text: str) -> str:
+    """Return a page as the last section of another one, its own sections a level lower."""
+    body = text.partition("\n")[2]
+    return "\n## In full\n" + _in_prose(body, lambda line: re.sub(r"^(#+ )", r"#\1", line))
 
 
 def site_pages(root: Path) -> dict[str, str]:
@@ -119,11 +130,7 @@ def how_tos(root: Path) -> str:
             "",
             *(f"- [{titles[stem]}]({stem}.md)" for stem in stems),
             "",
-            "```{toctree}",
-            ":hidden:",
-            "",
-            *stems,
-            "```",
+            *hidden_list(stems),
             "",
         ]
     )
@@ -185,9 +192,14 @@ def relinked(
         found = _site_target(goal, source, page, pages, root, target)
         return f"{match[1]}({found}{hash_sign}{fragment})"
 
+    return _in_prose(text, lambda line: _LINK.sub(change, line))
+
+
+def _in_prose(text: str, change: Callable[[str], str]) -> str:
+    """Return a page whose lines are changed, those of examples apart."""
     prose = {number for number, _ in _prose(text)}
     return "\n".join(
-        _LINK.sub(change, line) if number in prose else line
+        change(line) if number in prose else line
         for number, line in enumerate(text.split("\n"), start=1)
     )
 

@@ -196,11 +196,7 @@ def _stored_rows(
     shares = check_ratios(tuple(RATIOS if options.ratios is None else options.ratios))
     _add_log(report, log)
     sizes = len(log.ids["user"]), len(log.ids["item"])
-    counts = np.zeros(sizes[0], dtype=np.int64)
-    for _, users in log.columns["user"].blocks():
-        counts += counted(users, sizes[0])
-
-    report_bots(counts, log.ids["user"], report)
+    report_bots(log.columns["user"].counted(sizes[0]), log.ids["user"], report)
     beyond = ReportBuilder()
     rows, repeated = in_pieces(
         log.columns, sizes, room, lambda piece: capped(piece, options.cap, beyond)
@@ -465,7 +461,7 @@ def within(rows: Rows, catalog: pl.Series | None, report: ReportBuilder) -> Rows
 def used_numbers(frame: pl.DataFrame | StoredRows, column: str, size: int) -> np.ndarray:
     """Return which numbers from 0 to ``size - 1`` are in a column."""
     if isinstance(frame, StoredRows):
-        return frame.count(column, size) > 0
+        return frame.columns[column].counted(size) > 0
 
     used = np.zeros(size, dtype=bool)
     used[frame[column].to_numpy()] = True

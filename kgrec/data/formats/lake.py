@@ -33,6 +33,7 @@ from kgrec.data.io.writing import write_file
 from kgrec.data.records.interactions import InteractionLog
 from kgrec.data.records.parts import PARTS
 from kgrec.data.records.triples import Triples
+from kgrec.data.tables.columnar import lazy_parquet, parquet_height
 from kgrec.data.tables.partitions import keys_of
 from kgrec.errors import CheckpointError, FormatError
 from kgrec.log import progress
@@ -140,7 +141,8 @@ def write_manifest(path: str | os.PathLike[str]) -> None:
     folder = Path(path)
     files = [name for names in _parts(folder, [], []).values() for name in names]
     entries = {
-        name: {"rows": _height(folder / name), "sha256": sha256(folder / name)} for name in files
+        name: {"rows": parquet_height([folder / name]), "sha256": sha256(folder / name)}
+        for name in files
     }
     text = json.dumps({"format": _KIND, "version": _VERSION, "files": entries}, indent=1)
     write_file(folder / MANIFEST, lambda goal: goal.write_text(text + "\n", encoding="utf-8"))
@@ -187,16 +189,8 @@ def _stranger(path: Path) -> str:
     return f"{path}: is no .parquet file. Remove it, or write it as Parquet."
 
 
-def _lazy(path: Path) -> pl.LazyFrame:
-    return pl.scan_parquet(path, glob=False, hive_partitioning=False)
-
-
 def _schema(path: Path) -> dict[str, Any]:
-    return dict(_lazy(path).collect_schema())
-
-
-def _height(path: Path) -> int:
-    return int(_lazy(path).select(pl.len()).collect().item())
+    return dict(lazy_parquet(path).collect_schema())
 
 
 def _check_schemas(
@@ -215,7 +209,7 @@ def _check_schemas(
         path = folder / name
         try:
             schema = _schema(path)
-            height = _height(path)
+            height = parquet_height([path])
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
             problems.append(
                 f"{path}: no readable Parquet file ({path.stat().st_size:,} bytes): cut short, "
@@ -283,10 +277,10 @@ def _check_values(table: str, folder: Path, name: str, problems: list[str]) -> N
         for words, where in _bad(column, schema[column])
     ]
     counts = np.zeros(len(bad), dtype=np.int64)
-    lazy = _lazy(path).select(columns)
+    lazy = lazy_parquet(path).select(columns)
     checks = [where.sum().alias(str(number)) for number, (_, _, where) in enumerate(bad)]
     try:
-        with progress(f"checking {name}", _height(path)) as bar:
+        with progress(f"checking {name}", parquet_height([path])) as bar:
             done = 0
             for block in lazy.collect_batches(chunk_size=_ROWS, maintain_order=True):
                 counts += np.array(block.select(checks).row(0), dtype=np.int64)
@@ -387,7 +381,7 @@ def read(folder: Path) -> DatasetSources:
     if "labels" in parts and graphs:
         graphs.append(_labels(folder / "labels.parquet"))
     if "links" in parts and graphs:
-        links = _lazy(folder / "links.parquet").select("item", "entity").collect()
+        links = lazy_parquet(folder / "links.parquet").select("item", "entity").collect()
         given["links"] = links.cast(pl.String)
 
     return DatasetSources(**given, kg=tuple(graphs) or None, name=folder.resolve().name)
@@ -405,7 +399,7 @@ def _interactions(folder: Path, files: list[str]) -> dict[str, Any]:
     wanted = [name for name in ("user", "item", "time") if name in columns]
     frame = pl.concat(
         [
-            _lazy(folder / name)
+            lazy_parquet(folder / name)
             .select(*wanted, "split")
             .cast({"user": pl.String, "item": pl.String})
             .collect()
@@ -437,7 +431,7 @@ def _labels(path: Path) -> Triples:
     """Return labels as a graph without triples, English ones preferred, then those without a
     language.
     """
-    frame = _lazy(path).collect()
+    frame = lazy_parquet(path).collect()
     if "lang" not in frame.columns:
         frame = frame.with_columns(lang=pl.lit(None, dtype=pl.String))
 

@@ -9,7 +9,7 @@ import polars as pl
 
 from kgrec.data.logs.order import one_per_pair
 from kgrec.data.logs.scratch import BLOCK_ROWS, ColumnFile, Room
-from kgrec.data.records.interactions import Interactions, counted
+from kgrec.data.records.interactions import Interactions
 from kgrec.data.records.parts import PARTS
 from kgrec.data.splitting.strategies import (
     boundaries,
@@ -56,13 +56,6 @@ class StoredRows:
             )
             start = end
 
-    def count(self, column: str, size: int) -> np.ndarray:
-        """Return how often each number from 0 to ``size - 1`` is in a column, int64."""
-        counts = np.zeros(size, dtype=np.int64)
-        for _, rows in self.columns[column].blocks():
-            counts += counted(rows, size)
-        return counts
-
     def kept(self, keep: Callable[[pl.DataFrame], pl.Series]) -> "StoredRows":
         """Return the rows that ``keep`` says of each piece, in the place of these."""
         return _written(
@@ -82,8 +75,8 @@ class StoredRows:
             few = [
                 (count > 0) & (count < least)
                 for count, least in (
-                    (rows.count("user", sizes[0]), users),
-                    (rows.count("item", sizes[1]), items),
+                    (rows.columns["user"].counted(sizes[0]), users),
+                    (rows.columns["item"].counted(sizes[1]), items),
                 )
             ]
             if not any(some.any() for some in few):
@@ -135,12 +128,7 @@ def _dealt(columns: Mapping[str, ColumnFile], users: int, room: Room) -> StoredR
     """Return rows by ranges of users, in their order within one; a range has as many rows as may be
     sorted at a time.
     """
-    counts = np.zeros(users, dtype=np.int64)
-    for _, rows in columns["user"].blocks():
-        counts += counted(rows, users)
-
-    piece_of, ends = _ranges(counts, room.most_rows)
-    del counts
+    piece_of, ends = _ranges(columns["user"].counted(users), room.most_rows)
     fresh = {name: room.column(f"{name}.dealt", file.dtype) for name, file in columns.items()}
     at = np.r_[0, ends][:-1]
     total = len(columns["user"])
@@ -365,7 +353,7 @@ def _by_user(
     rows: StoredRows, shares: tuple[float, float, float], generator: np.random.Generator
 ) -> Callable[[np.ndarray, np.ndarray | None], np.ndarray]:
     size = max((int(block.max()) for _, block in rows.columns["user"].blocks()), default=-1) + 1
-    counts = rows.count("user", size)
+    counts = rows.columns["user"].counted(size)
     users = np.flatnonzero(counts)
     held = held_users(users, counts[users], shares, generator=generator)
     fold = copy.deepcopy(generator)

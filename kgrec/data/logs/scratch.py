@@ -122,6 +122,13 @@ class ColumnFile:
         for start in range(0, self._length, size):
             yield start, self.read(start, start + size)
 
+    def counted(self, size: int) -> np.ndarray:
+        """Return how often each number from 0 to ``size - 1`` is there, int64."""
+        counts = np.zeros(size, dtype=np.int64)
+        for _, rows in self.blocks():
+            counts += np.bincount(rows, minlength=size)
+        return counts
+
     def mapped(self) -> np.ndarray:
         """Return the rows as an array that is mapped to memory; it outlives the file's name."""
         if not self._length:

@@ -102,7 +102,7 @@ class Reader:
 
         for name, text in rules:
             encoded = text.encode("utf-8", "surrogatepass")
-            self._check(
+            _check(
                 library.kgrec_ntriples_rule(self._own, _RULES.index(name), encoded, len(encoded))
             )
 
@@ -141,7 +141,7 @@ class Reader:
                 self._own, start + at, len(block) - at, trusted, line, step, self._state.ctypes.data
             )
             if stopped != 1:
-                self._check(stopped)
+                _check(stopped)
                 return int(self._state[2])
 
             begin, end, line = (int(number) for number in self._state)
@@ -165,10 +165,6 @@ class Reader:
         """Move a column out, without a copy; asked for again, it is empty."""
         give = self._library.kgrec_ntriples_give
         return _moved(lambda *parts: give(self._own, _COLUMNS[name], *parts)).rename(name)
-
-    @staticmethod
-    def _check(code: int) -> None:
-        _check(code)
 
 
 class Keys:
@@ -252,7 +248,7 @@ def first_stated(head: np.ndarray, relation: np.ndarray, tail: np.ndarray) -> np
 
     columns = [np.ascontiguousarray(column, dtype=np.int32) for column in (head, relation, tail)]
     first = np.empty(len(head), dtype=np.bool_)
-    Reader._check(
+    _check(
         found.kgrec_ntriples_first(
             *(column.ctypes.data for column in columns), len(first), first.ctypes.data
         )

@@ -17,8 +17,8 @@ def read_json_graph(path: FilePath) -> PropertyGraph:
 
     Node-link data as ``networkx.node_link_data`` gives it (edges under "edges" or "links"),
     Cytoscape's elements, graphology's nodes and edges with ``attributes``, the JSON Graph Format,
-    and what Neo4j's
-    ``apoc.export.json`` writes: a node or relationship on each line, or in one array.
+    and what Neo4j's ``apoc.export.json`` writes: a node or relationship on each line, or in one
+    array.
 
     Raises:
         FormatError: If the file is no such JSON, or a property is not of its kind.

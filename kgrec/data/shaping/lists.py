@@ -6,6 +6,7 @@ import polars as pl
 from kgrec.data.graphs.assemble import Joined
 from kgrec.data.shaping.edit import (
     counting,
+    fitting_relations,
     keep_triples,
     numbers_of,
     with_attributes,
@@ -51,7 +52,12 @@ def _containers_as_edges(joined: Joined) -> Joined:
     bag is nothing else.
     """
     head, relation, tail = (joined.triples[name] for name in ("head", "relation", "tail"))
-    numbered = joined.terms.str.contains(_MEMBER).to_numpy()
+    numbered = fitting_relations(joined, (RDF,))
+    rows = np.flatnonzero(numbered)
+    numbered[rows] = joined.terms.gather(rows).str.contains(_MEMBER).to_numpy()
+    if not numbered.any():
+        return joined
+
     member = numbered[relation]
     box = np.zeros(len(joined.terms), dtype=bool)
     box[head[member]] = True

@@ -194,6 +194,8 @@ def _ends_of_ranges(text: pl.Series) -> tuple[pl.Series, pl.Series]:
 
 def count_ranges(text: pl.Series) -> int:
     """Return how many cells count as the middle or the end of a range."""
+    if not len(_ends_of_ranges(text)[0].drop_nulls()):
+        return 0
     return int((as_number(text).is_not_null() & _single_number(text, text).is_null()).sum())
 
 

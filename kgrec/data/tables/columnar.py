@@ -96,7 +96,7 @@ def _blocks(path: Path, columns: list[str], rows: int | None) -> Iterator[pl.Dat
         yield pl.read_parquet(path, columns=columns, glob=False, hive_partitioning=False)
         return
 
-    lazy = pl.scan_parquet(path, glob=False, hive_partitioning=False).select(columns)
+    lazy = lazy_parquet(path).select(columns)
     try:
         yield from lazy.collect_batches(chunk_size=rows, maintain_order=True)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
@@ -108,15 +108,12 @@ def _blocks(path: Path, columns: list[str], rows: int | None) -> Iterator[pl.Dat
 
 def parquet_height(files: Sequence[Path]) -> int:
     """Return how many rows files have, by what they say at their ends."""
-    return sum(
-        int(
-            pl.scan_parquet(path, glob=False, hive_partitioning=False)
-            .select(pl.len())
-            .collect()
-            .item()
-        )
-        for path in files
-    )
+    return sum(int(lazy_parquet(path).select(pl.len()).collect().item()) for path in files)
+
+
+def lazy_parquet(path: Path) -> pl.LazyFrame:
+    """Return one file as it is: its name is no pattern and names no column."""
+    return pl.scan_parquet(path, glob=False, hive_partitioning=False)
 
 
 def _plain(
