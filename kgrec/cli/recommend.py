@@ -158,7 +158,8 @@ def recommend(
             world=World.here(),
         )
         before = f", {there} of them there before" if there else ""
-        print(f"{clean(str(folder))}: {count} parts{before}")
+        parts = "part" if count == 1 else "parts"
+        print(f"{clean(str(folder))}: {count} {parts}{before}")
         return
 
     if users == "all":

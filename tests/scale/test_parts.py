@@ -129,9 +129,17 @@ def test_the_command_line_fills_a_folder_as_the_table_says(tmp_path, capsys, mon
     capsys.readouterr()
     assert run([*ask, "--out", str(tmp_path / "lists"), "-k", "5", "--chunk", "300"]) == 2
     assert "begun with k 4, not 5" in capsys.readouterr().err
-    assert run([*ask, "--out", str(tmp_path / "other"), "--popularity", "0.5"]) == 2
-    assert "--popularity" in capsys.readouterr().err
-    assert not (tmp_path / "other").exists()
+
+    wished = [*ask, "--diversity", "0.9"]
+    assert run([*wished, "--out", str(tmp_path / "lists"), "--chunk", "300"]) == 2
+    assert "begun with" in capsys.readouterr().err
+    assert run([*wished, "--out", str(tmp_path / "other"), "--chunk", "300"]) == 0
+    assert run([*wished, "--out", str(tmp_path / "other.parquet")]) == 0
+    parts = [pl.read_parquet(p) for p in sorted((tmp_path / "other").glob("part-*"))]
+    other = pl.read_parquet(tmp_path / "other.parquet").select(columns).rows()
+    assert pl.concat(parts).select(columns).rows() == other
+    assert other != table.select(columns).rows()
+
     assert run([*ask, "--chunk", "3"]) == 2
     assert Path(tmp_path / "lists/_SUCCESS.json").exists()
     assert World.here().size == 1
