@@ -11,8 +11,10 @@ from torch import Tensor
 
 from kgrec.batches import Query
 from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.ids import Ids, known_rows
 from kgrec.data.records.interactions import concatenate
 from kgrec.data.records.tie_order import tie_order
+from kgrec.data.records.vocabulary import Vocabulary
 from kgrec.evaluation.ranking import Lists
 from kgrec.models.base import DotProduct, Recommender, Scorer, reads_history
 from kgrec.models.fallback import FallbackChoice, Served, served, user_kinds
@@ -39,6 +41,31 @@ class Ranked:
     items: Int[Tensor, "users cand"]
     scores: Float[Tensor, "users cand"]
     kinds: Int[Tensor, "users cand"]
+
+
+def allowed_items(
+    known: Vocabulary, items: Ids | None, exclude: Ids, on_unknown: str
+) -> Bool[Tensor, " items"] | None:
+    """Return which items may be shown; None where all may.
+
+    Args:
+        known: Ids of the items.
+        items: Ids of the only ones that may be; None for all.
+        exclude: Ids of those that may not be.
+        on_unknown: "error", or "ignore" ids that are not known.
+
+    Raises:
+        UnknownIdError: If an id is not known, or none of ``items`` is.
+    """
+    if items is None and isinstance(exclude, tuple) and not exclude:
+        return None
+
+    allowed = torch.full((len(known),), items is None)
+    if items is not None:
+        allowed[known_rows(known, items, on_unknown)] = True
+
+    allowed[known_rows(known, exclude, on_unknown, empty=True)] = False
+    return allowed
 
 
 _COLUMNS = 64  # items are shared in blocks of so many

@@ -89,7 +89,7 @@ from kgrec.runs.folder import (
     write_placebos,
 )
 from kgrec.runs.newcomers import Joined, Trained, join, log_of
-from kgrec.runs.ranker import Ranked, Ranker
+from kgrec.runs.ranker import Ranked, Ranker, allowed_items
 from kgrec.runs.reranker import Reranker
 from kgrec.runs.retraining import EPOCHS, Retraining
 from kgrec.runs.settings import Chosen, blended, choose, pinned, placed_in, restore
@@ -493,7 +493,7 @@ class Run:
             raise ConfigError(f'on_unknown={on_unknown!r}: take "error" or "ignore".')
 
         ranker = self.ranker()
-        allowed = self._candidates(items, exclude, on_unknown)
+        allowed = allowed_items(self.data.items, items, exclude, on_unknown)
         rows, own = self._people(users, history, on_unknown)
         update = users is not None and history is not None
         names = [""]
@@ -516,18 +516,6 @@ class Run:
             self._tell_strangers(names, ranked)
 
         return self._frame(names, ranked)
-
-    def _candidates(self, items: Ids | None, exclude: Ids, on_unknown: str) -> Tensor | None:
-        """Return which items may be shown; None where all may."""
-        if items is None and isinstance(exclude, tuple) and not exclude:
-            return None
-
-        allowed = torch.full((self.data.num_items,), items is None)
-        if items is not None:
-            allowed[known_rows(self.data.items, items, on_unknown)] = True
-
-        allowed[known_rows(self.data.items, exclude, on_unknown, empty=True)] = False
-        return allowed
 
     def _people(
         self, users: Ids | None, history: Ids | None, on_unknown: str

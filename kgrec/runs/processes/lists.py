@@ -7,20 +7,17 @@ from typing import Literal
 
 import numpy as np
 import polars as pl
-import torch
-from jaxtyping import Bool
 from torch import Tensor
 
 from kgrec._version import __version__
 from kgrec.data.io.files import write_parquet
 from kgrec.data.records.fingerprint import fingerprint
-from kgrec.data.records.ids import known_rows
 from kgrec.errors import ConfigError
 from kgrec.explanation.fingerprint import parameters_sum
 from kgrec.ops.reranking import Wishes
 from kgrec.ops.strangers import KINDS
 from kgrec.runs.processes.parts import CHUNK, Parts, parts_in
-from kgrec.runs.ranker import Ranked
+from kgrec.runs.ranker import Ranked, allowed_items
 from kgrec.runs.run import Run
 from kgrec.scale.world import World
 
@@ -73,7 +70,7 @@ def recommend_all(
 
     world = world or World()
     data = run.data
-    allowed = _allowed(run, items, exclude or [], on_unknown)
+    allowed = allowed_items(data.items, items, exclude or (), on_unknown)
     made_of = {
         "format": "kgrec-lists",
         "kgrec": __version__,
@@ -83,7 +80,7 @@ def recommend_all(
         "fallback": [run.fallback.way, run.fallback.half_life],
         "k": k,
         "allow_seen": allow_seen,
-        "candidates": data.num_items if allowed is None else _rows_of(allowed),
+        "candidates": data.num_items if allowed is None else allowed.nonzero().squeeze(1).tolist(),
         "ids": ids,
         "wishes": wishes.to_dict() if wishes else {},
     }
@@ -119,25 +116,6 @@ def recommend_all(
         title = "recommending"
         there = parts.together(make, title) if apart else parts.each(write, title)
         return parts.count, there
-
-
-def _allowed(
-    run: Run, items: list[str] | None, exclude: list[str], on_unknown: str
-) -> Bool[Tensor, " items"] | None:
-    if items is None and not exclude:
-        return None
-
-    allowed = torch.full((run.data.num_items,), items is None)
-    if items is not None:
-        allowed[known_rows(run.data.items, items, on_unknown)] = True
-
-    allowed[known_rows(run.data.items, exclude, on_unknown, empty=True)] = False
-    return allowed
-
-
-def _rows_of(allowed: Bool[Tensor, " items"]) -> list[int]:
-    found: list[int] = allowed.nonzero().squeeze(1).tolist()
-    return found
 
 
 def _frame(run: Run, users: np.ndarray, ranked: Ranked, ids: str) -> pl.DataFrame:
