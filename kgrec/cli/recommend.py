@@ -154,7 +154,7 @@ def recommend(
             ids=ids,
             chunk=chunk or CHUNK,
             share_items=share_items,
-            wishes=Wishes(diversity, diversity_by, popularity, calibrate, new_items, caps or {}),
+            wishes=Wishes(diversity, diversity_by, popularity, calibrate, new_items, caps),
             world=World.here(),
         )
         before = f", {there} of them there before" if there else ""

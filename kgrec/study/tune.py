@@ -248,14 +248,15 @@ def tune(
     else:
         wholes = [_loaded(each) for each in data]
 
-    _check_data(chosen, wholes)
+    sums = [fingerprint(whole) for whole in wholes]
+    _check_data(chosen, wholes, sums)
     chosen = measured_by(chosen, wholes[0])
     starts = _starts(model, chosen, searched, fixed, start)
 
     started: dict[str, Any] = {
         "model": chosen.name,
         "seed": seed,
-        "dataset": " ".join(map(fingerprint, wholes)),
+        "dataset": " ".join(sums),
         "space": _written(searched),
         "fixed": plain(fixed),
     }
@@ -852,8 +853,8 @@ def _starts(
     return found
 
 
-def _check_data(chosen: Chosen, data: Sequence[Dataset]) -> None:
-    """Refuse data sets that cannot be tuned on."""
+def _check_data(chosen: Chosen, data: Sequence[Dataset], sums: Sequence[str]) -> None:
+    """Refuse data sets that cannot be tuned on; ``sums`` tell one from another."""
     if not data:
         raise ConfigError("there is nothing to tune on. Name at least one data set.")
 
@@ -874,7 +875,6 @@ def _check_data(chosen: Chosen, data: Sequence[Dataset]) -> None:
                 "by one."
             )
 
-    sums = [fingerprint(whole) for whole in data]
     if len(set(sums)) < len(sums):
         raise ConfigError("a data set is there twice. Leave one out.")
 

@@ -3,11 +3,14 @@
 import json
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+from kgrec.cli import run
 from kgrec.errors import CheckpointError, ConfigError
 from kgrec.runs.processes.parts import parts_in
 from kgrec.scale.world import World
+from kgrec.testing import worlds
 
 MADE_OF = {"model": "toy", "k": 3}
 
@@ -104,10 +107,6 @@ def test_a_part_that_was_cut_short_is_named(tmp_path):
 
 
 def test_the_command_line_fills_a_folder_as_the_table_says(tmp_path, capsys, monkeypatch):
-    import polars as pl
-
-    from kgrec.cli import run
-
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     words = ["-q", "train", "films", "--model", "popularity", "--out", str(tmp_path / "run")]
     assert run(words) == 0
@@ -129,17 +128,27 @@ def test_the_command_line_fills_a_folder_as_the_table_says(tmp_path, capsys, mon
     capsys.readouterr()
     assert run([*ask, "--out", str(tmp_path / "lists"), "-k", "5", "--chunk", "300"]) == 2
     assert "begun with k 4, not 5" in capsys.readouterr().err
-
-    wished = [*ask, "--diversity", "0.9"]
-    assert run([*wished, "--out", str(tmp_path / "lists"), "--chunk", "300"]) == 2
-    assert "begun with" in capsys.readouterr().err
-    assert run([*wished, "--out", str(tmp_path / "other"), "--chunk", "300"]) == 0
-    assert run([*wished, "--out", str(tmp_path / "other.parquet")]) == 0
-    parts = [pl.read_parquet(p) for p in sorted((tmp_path / "other").glob("part-*"))]
-    other = pl.read_parquet(tmp_path / "other.parquet").select(columns).rows()
-    assert pl.concat(parts).select(columns).rows() == other
-    assert other != table.select(columns).rows()
-
+    rare = [*ask, "--out", str(tmp_path / "lists"), "--chunk", "300", "--popularity", "0.5"]
+    assert run(rare) == 2
+    assert "begun with wishes {}" in capsys.readouterr().err
     assert run([*ask, "--chunk", "3"]) == 2
     assert Path(tmp_path / "lists/_SUCCESS.json").exists()
     assert World.here().size == 1
+
+
+def test_the_command_line_orders_lists_in_parts_as_it_orders_a_table(tmp_path, monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    worlds.cold_items(users=20).save(tmp_path / "data")
+    words = ["-q", "train", str(tmp_path / "data"), "--model", "ease"]
+    assert run([*words, "--out", str(tmp_path / "run")]) == 0
+    found = []
+    for wish in ((), ("--popularity", "1")):
+        ask = ["recommend", str(tmp_path / "run"), "--users", "all", "-k", "4", *wish, "--out"]
+        folder = tmp_path / f"lists{len(wish)}"
+        assert run([*ask, str(folder), "--chunk", "7"]) == 0
+        assert run([*ask, str(tmp_path / "lists.parquet")]) == 0
+        parts = pl.concat([pl.read_parquet(p) for p in sorted(folder.glob("part-*"))])
+        table = pl.read_parquet(tmp_path / "lists.parquet")
+        assert parts.rows() == table.select(parts.columns).rows()
+        found.append(parts.select("user", "item").rows())
+    assert found[0] != found[1]
