@@ -1,7 +1,7 @@
 # `make demo` and `make test` are all that a new machine needs; each makes .venv if there is none.
 #
 #   PYTHON     interpreter for a new .venv                        make test PYTHON=python3.12
-#   PIP_ARGS   more arguments for pip, for instance an index      see README, "Install"
+#   PIP_ARGS   more arguments for pip, for instance an index      see docs/start/install.md
 #   WORKERS    test processes                                     make check WORKERS=1
 
 PYTHON ?= python3

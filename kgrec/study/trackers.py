@@ -11,7 +11,7 @@ import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from kgrec.data.io.writing import write_whole
 from kgrec.errors import ConfigError, nearest
@@ -21,6 +21,7 @@ _SECONDS_TO_REACH = 3.0
 _PACKAGES = {"jsonl": "json", "tensorboard": "tensorboard", "mlflow": "mlflow", "wandb": "wandb"}
 
 
+@runtime_checkable
 class Tracker(Protocol):
     """What a training is reported to."""
 
