@@ -64,12 +64,10 @@ def fold_of(model: Recommender, scorer: Scorer, data: Dataset, config: Any) -> F
         data: What it was trained on.
         config: Its configuration, whose ``loss`` and ``temperature`` the steps go by.
     """
-    if not isinstance(scorer, VectorScorer) or not reads_history(scorer):
-        return None
-
-    own = model.own_fold()
-    if own is not None:
-        return own
+    if isinstance(scorer, VectorScorer) and reads_history(scorer):
+        own = model.own_fold()
+        if own is not None:
+            return own
     if not isinstance(scorer, DotProduct) or not model.folds_in or model.keeps_fold:
         return None
 

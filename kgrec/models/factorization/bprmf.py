@@ -81,6 +81,7 @@ class BPRMF(Recommender):
     """
 
     scores_read_graph = False
+    folds_in = True
 
     def __init__(
         self, num_users: int, num_items: int, config: BPRMFConfig, generator: torch.Generator

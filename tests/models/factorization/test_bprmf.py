@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from kgrec.batches import PairwiseBatch
-from kgrec.errors import CapabilityError, ConfigError
+from kgrec.errors import ConfigError
 from kgrec.models.factorization.bprmf import BPRMF, BPRMFConfig
 from kgrec.testing import worlds
 from kgrec.testing.contract import RecommenderContract
@@ -65,9 +65,12 @@ class TestBPRMF(RecommenderContract):
             float(scorer.users[2] @ scorer.items[3]), abs=1e-12
         )
 
-    def test_says_that_it_cannot_rank_for_someone_unseen(self):
-        with pytest.raises(CapabilityError, match="never saw"):
-            self.run(worlds.checkerboard(), epochs=1).recommend(history=["i0"])
+    @pytest.mark.parametrize("item_bias", [False, True])
+    def test_ranks_for_someone_unseen_by_the_items_that_they_like(self, item_bias):
+        run = self.run(worlds.checkerboard(), epochs=60, item_bias=item_bias)
+        for parity in (0, 1):
+            found = run.recommend(history=[f"i{parity}", f"i{parity + 2}"], k=4)
+            assert {int(item[1:]) % 2 for item in found["item"]} == {parity}
 
     @pytest.mark.parametrize("config", [{"dim": 0}, {"l2_weight": -1.0}, {"init_scale": 0.0}])
     def test_refuses_values_out_of_range(self, config):
