@@ -27,7 +27,7 @@ from kgrec.testing import worlds
 USERS, ITEMS = 40, 30
 LATE, STRANGER = USERS - 2, USERS - 1  # validation interactions alone, and none
 NAMES = ["bprmf", "lightgcn-kg", "kgat", "ials", "itemknn", "ease", "gfcf", "transe", "popularity"]
-NAMES += ["kgfuse"]
+NAMES += ["kgfuse", "ultragcn"]
 SETTINGS = {"lightgcn-kg": {"dim": 8}, "kgat": {"dim": 8}, "bprmf": {"dim": 8}, "ials": {"dim": 4}}
 SETTINGS["kgfuse"] = {"dim": 8, "steps": 2, "trial_epochs": 1, "item_weights": (0.5,)}
 
@@ -114,7 +114,7 @@ def test_lists_equal_those_of_the_run(served, name):
 def test_histories_are_folded_in_as_the_run_does(served, name, history):
     run, ranking = served(name)
     keys = [f"i{item}" for item in history]
-    if name == "bprmf":
+    if name == "ultragcn":
         with pytest.raises(CapabilityError):
             run.recommend(history=keys)
         assert ranking.recommend(of(ranking, None, history), 5).kind == KINDS.index("popular")

@@ -126,6 +126,8 @@ class NGCF(Recommender):
     weight: Tensor
     own_weight: Tensor
 
+    folds_in = True
+
     def __init__(
         self, ckg: CollaborativeKG, config: NGCFConfig, generator: torch.Generator
     ) -> None:

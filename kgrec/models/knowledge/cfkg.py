@@ -214,6 +214,7 @@ class CFKG(Recommender):
     """
 
     scores_read_graph = False
+    folds_in = True
 
     def __init__(
         self, ckg: CollaborativeKG, config: CFKGConfig, generator: torch.Generator

@@ -185,6 +185,7 @@ class CKE(Recommender):
     """
 
     scores_read_graph = False
+    folds_in = True
 
     def __init__(
         self,
