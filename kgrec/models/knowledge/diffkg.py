@@ -162,6 +162,8 @@ class DiffKG(Recommender):
     kept: Tensor
     own: Tensor
 
+    folds_in = True
+
     def __init__(
         self, ckg: CollaborativeKG, config: DiffKGConfig, generator: torch.Generator
     ) -> None:

@@ -123,6 +123,8 @@ class KGUF(Recommender):
     feature: Tensor
     feature_ptr: Tensor
 
+    folds_in = True
+
     def __init__(
         self,
         ckg: CollaborativeKG,
