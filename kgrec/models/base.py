@@ -115,14 +115,19 @@ class Split:
     """What of a model can lie apart by columns, and what its propagation costs.
 
     Attributes:
-        tables: Parameters with a row for each node, of which every process has some columns.
+        tables: Parameters of which every process has some columns (the second dimension): a row for
+            each node, or relation.
         edges: Directed edges that a layer passes over.
         layers: Layers of a pass.
+        widths: Columns before and after each dense layer, which takes whole rows; () without any.
+        sums: Numbers of a step that are added up over columns, beside those of the loss.
     """
 
     tables: tuple[nn.Parameter, ...]
     edges: int = 0
     layers: int = 0
+    widths: tuple[int, ...] = ()
+    sums: int = 0
 
 
 @dataclass(frozen=True)

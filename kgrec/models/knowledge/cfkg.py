@@ -5,7 +5,7 @@ https://arxiv.org/abs/1805.03352
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -27,6 +27,7 @@ from kgrec.models.base import (
     Recommender,
     Scorer,
     Span,
+    Split,
 )
 from kgrec.models.knowledge.cfkg_effects import CFKGEffects
 from kgrec.models.sources import Triples
@@ -240,14 +241,17 @@ class CFKG(Recommender):
         """Return how close moved heads are to tails."""
         kind = self.config.score
         if kind == "cosine":
-            unit = unit_rows(tail.flatten(0, 1)).view_as(tail)  # (batch, cand, dim)
-            return (unit_rows(moved).unsqueeze(1) * unit).sum(2) / self.config.temperature
+            added = self.shard.added
+            unit = unit_rows(tail.flatten(0, 1), added).view_as(tail)  # (batch, cand, dim)
+            cosine = self.shard.total((unit_rows(moved, added).unsqueeze(1) * unit).sum(2))
+            return cosine / self.config.temperature
 
         if kind == "inner":
-            return (moved.unsqueeze(1) * tail).sum(2)
+            return self.shard.total((moved.unsqueeze(1) * tail).sum(2))
 
         difference = moved.unsqueeze(1) - tail
-        return -(difference.abs() if kind == "l1" else difference.square()).sum(2)
+        distance = (difference.abs() if kind == "l1" else difference.square()).sum(2)
+        return -self.shard.total(distance)
 
     def sampled_loss(self, batch: CorruptedBatch) -> Float[Tensor, ""]:
         """Return the configured loss of facts against their negative tails, with L2 on their
@@ -259,7 +263,7 @@ class CFKG(Recommender):
             take_rows(self.nodes, torch.cat([batch.head, tails])), [len(batch.head), len(tails)]
         )
         relation = take_rows(self.relations, batch.relation)
-        tail = tail.view(-1, count, self.config.dim)
+        tail = tail.view(len(head), count, -1)
         score = self.scores(head + relation, tail)  # (batch, 1 + negatives)
 
         if self.config.loss == "margin":
@@ -269,7 +273,8 @@ class CFKG(Recommender):
         else:
             loss = (score.logsumexp(1) - score[:, 0]).mean()
 
-        return loss + self.config.l2_weight * l2(head, relation, *tail.unbind(1))
+        squares = self.shard.total(l2(head, relation, *tail.unbind(1)))
+        return loss + self.config.l2_weight * squares
 
     def softmax_loss(self, batch: PositiveBatch) -> Float[Tensor, ""]:
         """Return the cross-entropy of interactions over all items that have any, with L2 on the
@@ -279,14 +284,14 @@ class CFKG(Recommender):
         user, items = torch.split(take_rows(self.nodes, rows), [len(batch.user), self.warm.count])
         relation = take_rows(self.relations, torch.zeros_like(batch.user))  # interacts
         positive = take_rows(items, self.warm.position[batch.positive])
-        regularizer = self.config.l2_weight * l2(user, relation, positive)
+        regularizer = self.config.l2_weight * self.shard.total(l2(user, relation, positive))
         moved = user + relation
 
         if self.config.score == "cosine":
-            moved = unit_rows(moved) / self.config.temperature
-            items = unit_rows(items)
+            moved = unit_rows(moved, self.shard.added) / self.config.temperature
+            items = unit_rows(items, self.shard.added)
 
-        return self.warm.softmax(moved, items, batch.positive) + regularizer
+        return self.warm.softmax(moved, items, batch.positive, self.shard) + regularizer
 
     def pair_loss(self, batch: TripleBatch) -> Float[Tensor, ""]:
         """Return the configured loss of facts against one corrupted tail each."""
@@ -301,6 +306,10 @@ class CFKG(Recommender):
 
     def plan(self) -> Plan:
         """Return interactions and triples, trained in one step, or all facts as one set."""
+        split = Split((self.nodes, self.relations))
+        return replace(self._objectives(), parallel="columns", split=split)
+
+    def _objectives(self) -> Plan:
         if self.config.sampling == "any":
             head, relation, tail = (torch.from_numpy(part) for part in self._facts())
             facts = Triples(

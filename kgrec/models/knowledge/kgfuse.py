@@ -4,7 +4,7 @@ docs/models/kgfuse.md is its page: equations, choices, controls, limits.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +18,7 @@ from kgrec.data.records.known import Known, with_interactions
 from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.log import logger
-from kgrec.models.base import Objective, Plan, Preset, Recommender, Scorer, Span, Validate
+from kgrec.models.base import Objective, Plan, Preset, Recommender, Scorer, Span, Split, Validate
 from kgrec.models.blend import BlendScorer, Mixture, Remembered
 from kgrec.models.folding import folding
 from kgrec.models.graph.base import FactLight
@@ -234,6 +234,13 @@ class SideBySide(nn.Module):
         ]
         return torch.stack(losses).sum()
 
+    def split(self) -> Split:
+        """Return the tables of all that are trained."""
+        graphs = self.trained().values()
+        tables = [table for graph in graphs for table in graph.apart()]
+        edges = sum(graph.graph.csr.num_edges for graph in graphs)
+        return Split(tuple(tables), edges, self.config.num_layers)
+
     def compare(self, epoch: int, validate: Validate) -> None:
         """Measure those that are trained; every ``trial_epochs`` epochs, drop the worst."""
         rivals = self.trained()
@@ -320,7 +327,8 @@ class KGFuse(Mixture):
     def plan(self) -> Plan:
         """Return B's losses in one step; v is chosen after epochs, the rest at the end."""
         objectives = self.graphs.objectives()
-        return Plan(objectives, joint=True, compare=self.graphs.compare, settle=self._settle)
+        plan = Plan(objectives, joint=True, compare=self.graphs.compare, settle=self._settle)
+        return replace(plan, parallel="columns", split=self.graphs.split())
 
     def _settle(self, validate: Validate | None) -> None:
         """Choose w by item weights alone, then g, each member over its scale."""

@@ -5,7 +5,7 @@ https://arxiv.org/abs/2102.07057 (equation numbers are those of version 1)
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
@@ -20,7 +20,15 @@ from kgrec.errors import ConfigError
 from kgrec.graph.ckg import USER_FACT, CollaborativeKG
 from kgrec.graph.reach import reached
 from kgrec.graph.typed_mean import RelationalMeans
-from kgrec.models.base import DotProduct, Plan, Preset, Recommender, Span, ranking_objective
+from kgrec.models.base import (
+    DotProduct,
+    Plan,
+    Preset,
+    Recommender,
+    Span,
+    Split,
+    ranking_objective,
+)
 from kgrec.models.knowledge.kgin_effects import KGINEffects
 from kgrec.models.typed_facts import FactContrast
 from kgrec.nn.dropout import SeededDropout
@@ -204,7 +212,8 @@ class KGIN(Recommender):
         """Return the intents' embeddings, attentive combinations of the relations', Eqs.
         (2)-(3).
         """
-        return torch.softmax(self.intent_logits, 1) @ self.relations  # Eqs. (2)-(3)
+        (share,) = self.shard.alike(torch.softmax(self.intent_logits, 1))
+        return share @ self.relations  # Eqs. (2)-(3)
 
     def aggregate_users(
         self,
@@ -219,7 +228,8 @@ class KGIN(Recommender):
             users: The users at this layer.
             ego: The users at layer 0.
         """
-        mixed = items * (self.choice(users, ego) @ self.intent_vectors())  # Eqs. (7)-(8)
+        (choice,) = self.shard.alike(self.choice(users, ego))
+        mixed = items * (choice @ self.intent_vectors())  # Eqs. (7)-(8)
         if self.config.form == "code":
             return mixed + items
 
@@ -233,7 +243,7 @@ class KGIN(Recommender):
         """
         keys = self.intent_vectors() if self.keys is None else self.keys
         by = users if self.config.form == "code" else ego
-        return torch.softmax(by @ keys.T, 1)  # (users, heads), Eq. (9)
+        return torch.softmax(self.shard.total(by @ keys.T), 1)  # (users, heads), Eq. (9)
 
     def _layers(self) -> _Layers:
         """Return the entities that each layer starts from, and the final embeddings of users and
@@ -256,28 +266,39 @@ class KGIN(Recommender):
 
             gathered = typed_sum(entities, graph.edges, weight, vectors)  # Eq. (10)
             message, mean = torch.split(gathered, [len(gathered) - len(users), len(users)])
-            users = unit_rows(self.message_dropout(self.aggregate_users(mean, users, ego)))
-            entities = unit_rows(self.message_dropout(message))
+            users = self._handed_on(self.aggregate_users(mean, users, ego))
+            entities = self._handed_on(message)
             all_users = all_users + users  # Eq. (13)
             all_items = all_items + entities[: self.ckg.num_items]
 
         return starts, all_users, all_items
 
+    def _handed_on(self, message: Float[Tensor, "nodes dim"]) -> Float[Tensor, "nodes dim"]:
+        """Return messages after dropout, normalized."""
+        return unit_rows(self.message_dropout(message, self.shard), self.shard.added)
+
     def relation_vectors(self) -> Float[Tensor, "relations dim"]:
         """Return what edges multiply by; an interaction hands on the item as it is."""
-        return torch.cat([self.relations, self.relations.new_ones(1, self.config.dim)])
+        return torch.cat([self.relations, self.relations.new_ones(1, self.relations.shape[1])])
 
     def independence(self) -> Float[Tensor, ""]:
         """Return how much the intents say the same, Eqs. (4)-(6): 0 or more, less is better."""
-        rows = self.intent_logits if self.config.form == "code" else self.intent_vectors()
-        return dependence(rows, self.config.independence)
+        if self.config.form == "code":
+            return dependence(self.intent_logits, self.config.independence)
+
+        rows = self.shard.rows(self.intent_vectors())
+        return self.shard.mean(dependence(rows, self.config.independence), 1)
 
     def bpr_loss(self, batch: PairwiseBatch) -> Float[Tensor, ""]:
         """Return BPR with the independence of intents and L2 on the final rows, Eqs. (15)-(16)."""
         _, users, items = self._layers()
         user = take_rows(users, batch.user)
         positive, negative = take_rows(items, torch.cat([batch.positive, batch.negative])).chunk(2)
-        loss = bpr((user * positive).sum(1), (user * negative).sum(1))  # Eqs. (14)-(15)
+        scores = (
+            self.shard.total((user * positive).sum(1)),
+            self.shard.total((user * negative).sum(1)),
+        )
+        loss = bpr(*scores)  # Eqs. (14)-(15)
         return loss + self._penalty(user, positive, negative)  # Eq. (16)
 
     def softmax_loss(self, batch: PositiveBatch) -> Float[Tensor, ""]:
@@ -286,18 +307,29 @@ class KGIN(Recommender):
         """
         _, users, items = self._layers()
         user = take_rows(users, batch.user)
-        loss: Tensor = self.contrast(user, self.contrast.of(items), batch.positive)
+        warm = self.contrast.of(items)
+        loss: Tensor = self.contrast(user, warm, batch.positive, self.shard)
         return loss + self._penalty(user, take_rows(items, batch.positive))
 
     def _penalty(self, *rows: Float[Tensor, "batch dim"]) -> Float[Tensor, ""]:
         apart = self.config.independence_weight * self.independence()
-        return self.config.l2_weight * l2(*rows) + apart
+        return self.config.l2_weight * self.shard.total(l2(*rows)) + apart
 
     def plan(self) -> Plan:
         """Return the configured loss, and that of triples where it has a weight."""
         objective = ranking_objective(self.config.loss, self.bpr_loss, self.softmax_loss)
         more = self.facts.objectives(lambda: self.nodes)
-        return Plan((objective, *more), joint=bool(more), begin_epoch=self._reseed)
+        plan = Plan((objective, *more), joint=bool(more), begin_epoch=self._reseed)
+        return replace(plan, parallel="columns", split=self._split())
+
+    def _split(self) -> Split:
+        keys = () if self.keys is None else (self.keys,)
+        tables = (self.nodes, self.relations, *keys, *self.facts.tables)
+        layers, users = self.config.num_layers, self.ckg.num_users
+        # lengths of rows and choices of users; gradients of both
+        lengths = (layers - 1) * len(self.nodes) + users + self.ckg.num_items
+        sums = 2 * (lengths + layers * users * self.config.num_intents)
+        return Split(tables, len(self.graph.everywhere.weight), layers, sums=sums)
 
     def _reseed(self, epoch: int, seed: int) -> None:
         self.message_dropout.reseed(derive(seed, "dropout", epoch))

@@ -21,7 +21,7 @@ from kgrec.graph.ckg import USER_FACT, CollaborativeKG
 from kgrec.graph.reach import reached
 from kgrec.graph.relational import RelationalGraph
 from kgrec.graph.symmetric import PairGraph
-from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, Span
+from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, Span, Split
 from kgrec.models.knowledge.lightkg_effects import LightKGEffects
 from kgrec.models.sources import NegativeSource, Pairs
 from kgrec.nn.dropout import SeededDropout
@@ -160,11 +160,12 @@ class LightKG(Recommender):
 
     def weights(self) -> Float[Tensor, " edges"]:
         """Return the weight of each edge."""
-        return self.numbers[self.graph.relation.long()] * self.norm
+        (numbers,) = self.shard.alike(self.numbers)
+        return numbers[self.graph.relation.long()] * self.norm
 
     def forward(self) -> Float[Tensor, "nodes dim"]:
         """Return z of all nodes."""
-        x: Tensor = self.dropout(self.nodes)
+        x: Tensor = self.dropout(self.nodes, self.shard)
         return self._layers(x) / (self.config.num_layers + 1)
 
     def _layers(self, x: Float[Tensor, "nodes dim"]) -> Float[Tensor, "nodes dim"]:
@@ -183,8 +184,8 @@ class LightKG(Recommender):
         flat = batch.negative.flatten()
         u, positive = take_rows(z, torch.cat([user, batch.positive])).chunk(2)
         negative = take_rows(z, flat).view(*batch.negative.shape, -1)
-        own = (u * positive).sum(1, keepdim=True)
-        other = (negative @ u.unsqueeze(2)).squeeze(2)  # (batch, cand)
+        own = self.shard.total((u * positive).sum(1, keepdim=True))
+        other = self.shard.total((negative @ u.unsqueeze(2)).squeeze(2))  # (batch, cand)
         apart = self.config.user_weight * self.contrast(user, user)
         apart = apart + self.config.item_weight * self.contrast(batch.positive, flat)
         return {"bpr": softplus(other - own).mean(), "contrast": apart}
@@ -193,15 +194,18 @@ class LightKG(Recommender):
         """Return how alike the embeddings of two lists of nodes are, summed over all pairs: pairs
         with common neighbors may be more so.
         """
-        rows, times_a = torch.unique(a, return_counts=True)
+        distinct, times_a = torch.unique(a, return_counts=True)
         columns, times_b = torch.unique(b, return_counts=True)
+        some = self.shard.share(len(distinct))
+        rows, times_a = distinct[some], times_a[some]
         pairs = torch.outer(self.scale[rows], self.scale[columns])
         alike = 1 - self.common(rows, columns) * pairs
-        left, right = (unit_rows(take_rows(self.nodes, some)) for some in (rows, columns))
-        logits = left @ right.T * alike / self.config.temperature
+        ends = (distinct, columns)
+        left, right = (unit_rows(self.shard.rows(take_rows(self.nodes, end))) for end in ends)
+        logits = left[some] @ right.T * alike / self.config.temperature
         each: Tensor = (1 - pairs) * torch.exp(logits)  # (distinct a, distinct b)
         total: Tensor = times_a.to(each.dtype) @ each @ times_b.to(each.dtype)
-        return total
+        return self.shard.sum(total, len(distinct))
 
     def common(
         self, rows: Int[Tensor, " batch"], columns: Int[Tensor, " cand"]
@@ -234,7 +238,8 @@ class LightKG(Recommender):
         """Return one objective on interactions with several negatives each."""
         source = Pairs(NegativeSource(self.config.negatives))
         objective = Objective(SampledBatch, self.loss, name="lightkg", source=source)
-        return Plan((objective,), begin_epoch=self._reseed)
+        split = Split((self.nodes,), self.graph.csr.num_edges, self.config.num_layers)
+        return Plan((objective,), begin_epoch=self._reseed, parallel="columns", split=split)
 
     def _reseed(self, epoch: int, seed: int) -> None:
         self.dropout.reseed(derive(seed, "dropout", epoch))
