@@ -8,7 +8,7 @@ optional part of the scorer (``DotProduct.fold``). No capability is found by the
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -171,6 +171,10 @@ class Plan:
     settle: Callable[[Validate | None], None] | None = None
     parallel: Literal["columns", "none"] = "none"
     split: Split | None = None
+
+    def by_columns(self, split: Split) -> "Plan":
+        """Return the plan of what can be trained with those tables apart."""
+        return replace(self, parallel="columns", split=split)
 
 
 @dataclass(frozen=True)

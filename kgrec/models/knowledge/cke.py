@@ -5,8 +5,8 @@ https://doi.org/10.1145/2939672.2939673
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -258,10 +258,7 @@ class CKE(Recommender):
         weight = self.config.cf_l2_weight
         on_offset = self.config.item_prior == "offset"
         loss = bpr_rows(
-            self.users,
-            vectors,
-            batch.user,
-            *at.chunk(2),
+            *(self.users, vectors, batch.user, *at.chunk(2)),
             l2_weight=weight,
             item_l2_weight=0.0 if on_offset else weight,
             total=self.shard.sums,
@@ -269,8 +266,7 @@ class CKE(Recommender):
 
         if on_offset:
             squares = (times * take_rows(self.items, distinct).square().sum(1)).sum()
-            squares = self.shard.total(squares)
-            loss = loss + weight * squares / (2 * len(batch.user))
+            loss = loss + weight * self.shard.total(squares) / (2 * len(batch.user))
 
         return loss + self.config.content_weight * error
 
@@ -317,14 +313,13 @@ class CKE(Recommender):
         no triples.
         """
         first = ranking_objective(self.config.loss, self.bpr_loss, self.softmax_loss)
-        split = Split((self.users, self.items, self.entities, self.projections))
-        plan = Plan((first,), begin_epoch=self._reseed, parallel="columns", split=split)
-        if not (self.ckg.fact >= 0).any():
-            return plan
+        objectives: tuple[Objective[Any], ...] = (first,)
+        if (self.ckg.fact >= 0).any():
+            triples = _triple_source(self.ckg, by_head=self.config.kg_sampling == "head")
+            objectives += (Objective(TripleBatch, self.kg_loss, name="transr", source=triples),)
 
-        triples = _triple_source(self.ckg, by_head=self.config.kg_sampling == "head")
-        second = Objective(TripleBatch, self.kg_loss, name="transr", source=triples)
-        return replace(plan, objectives=(first, second), joint=True)
+        plan = Plan(objectives, joint=True, begin_epoch=self._reseed)
+        return plan.by_columns(Split((self.users, self.items, self.entities, self.projections)))
 
     def _reseed(self, epoch: int, seed: int) -> None:
         for name, encoder in self.encoders.items():

@@ -103,10 +103,8 @@ class KGATConfig:
                 "KGAT needs dim, relation_dim and every one of layer_dims to be at least 1."
             )
 
-        if (
-            self.aggregator not in ("bi-interaction", "gcn", "graphsage")
-            or self.warm_start_epochs < 0
-        ):
+        known = self.aggregator in ("bi-interaction", "gcn", "graphsage")
+        if not known or self.warm_start_epochs < 0:
             raise ConfigError(
                 'KGAT needs aggregator "bi-interaction", "gcn" or "graphsage" and warm_start_epochs >= 0.'
             )
@@ -122,10 +120,8 @@ class KGATConfig:
             )
 
         check_ranking_loss("KGAT", self.loss, self.temperature)
-        if self.attention not in ("live", "static_si") or self.kg_sampling not in (
-            "triple",
-            "head",
-        ):
+        known = self.attention in ("live", "static_si") and self.kg_sampling in ("triple", "head")
+        if not known:
             raise ConfigError(
                 'KGAT needs attention "live" or "static_si" and kg_sampling "triple" or "head".'
             )
@@ -187,10 +183,7 @@ def triple_source(ckg: CollaborativeKG, *, by_head: bool) -> Triples:
     interactions = int((ckg.relation == 0).sum())
 
     return Triples(
-        head,
-        relation,
-        tail,
-        ckg.num_nodes,
+        *(head, relation, tail, ckg.num_nodes),
         by_head=by_head,
         num_triples=len(ckg.relation) - interactions,
         num_interactions=interactions,
@@ -293,9 +286,8 @@ class KGAT(Recommender):
         """
         if self.config.attention == "live":
             csr = self.graph.csr
-            nodes, projections = (self.shard.whole(x) for x in (self.nodes, self.projections))
-            groups = self.graph.by_relation()
-            logits = rel_scores(nodes, projections, self.relations, csr, groups)  # Eq. (4)
+            e, by = map(self.shard.whole, (self.nodes, self.projections))
+            logits = rel_scores(e, by, self.relations, csr, self.graph.by_relation())  # Eq. (4)
             self.attention.copy_(edge_softmax(logits, csr))  # (edges,), Eq. (5)
 
     def bpr_loss(self, batch: PairwiseBatch) -> Float[Tensor, ""]:
@@ -325,8 +317,7 @@ class KGAT(Recommender):
         """
         rows = batch.user + self.ckg.num_entities, batch.positive, batch.negative
         weight = self.config.cf_l2_weight * len(batch.user)
-        tables = self.nodes, self.nodes
-        return bpr_rows(*tables, *rows, l2_weight=weight, total=self.shard.sums)
+        return bpr_rows(self.nodes, self.nodes, *rows, l2_weight=weight, total=self.shard.sums)
 
     def kg_loss(self, batch: TripleBatch) -> Float[Tensor, ""]:
         """Return TransR ranking of true against corrupted tails, Eqs. (1)-(2)."""
@@ -348,18 +339,15 @@ class KGAT(Recommender):
         second = Objective(TripleBatch, self.kg_loss, kg, name="transr", source=triples)
         objectives = (first, second, *self.facts.objectives(lambda: self.nodes, (self.nodes,)))
         plan = Plan(objectives, begin_epoch=self._reseed, after_epoch=self.refresh_attention)
-        plan = replace(plan, parallel="columns", split=self._split())
+        widths = (self.config.dim, *self.config.layer_dims)
+        tables = (self.nodes, self.projections, *self.facts.tables)
+        plan = plan.by_columns(Split(tables, self.graph.csr.num_edges, len(self.layers), widths))
         if not self.config.warm_start_epochs:
             return plan
 
         factors = (PairwiseBatch, self.matrix_factorization_loss, (self.nodes,))
         warm_up = (Objective(*factors, name="bpr-mf"), self.config.warm_start_epochs)
         return replace(plan, warm_up=warm_up)
-
-    def _split(self) -> Split:
-        tables = (self.nodes, self.projections, *self.facts.tables)
-        widths = (self.config.dim, *self.config.layer_dims)
-        return Split(tables, self.graph.csr.num_edges, len(self.layers), widths)
 
     def _reseed(self, epoch: int, seed: int) -> None:
         self.dropout.reseed(derive(seed, "dropout", epoch))

@@ -4,7 +4,7 @@ docs/models/kgfuse.md is its page: equations, choices, controls, limits.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -234,13 +234,6 @@ class SideBySide(nn.Module):
         ]
         return torch.stack(losses).sum()
 
-    def split(self) -> Split:
-        """Return the tables of all that are trained."""
-        graphs = self.trained().values()
-        tables = [table for graph in graphs for table in graph.apart()]
-        edges = sum(graph.graph.csr.num_edges for graph in graphs)
-        return Split(tuple(tables), edges, self.config.num_layers)
-
     def compare(self, epoch: int, validate: Validate) -> None:
         """Measure those that are trained; every ``trial_epochs`` epochs, drop the worst."""
         rivals = self.trained()
@@ -328,7 +321,10 @@ class KGFuse(Mixture):
         """Return B's losses in one step; v is chosen after epochs, the rest at the end."""
         objectives = self.graphs.objectives()
         plan = Plan(objectives, joint=True, compare=self.graphs.compare, settle=self._settle)
-        return replace(plan, parallel="columns", split=self.graphs.split())
+        graphs = self.graphs.trained().values()
+        tables = tuple(table for graph in graphs for table in graph.apart())
+        edges = sum(graph.graph.csr.num_edges for graph in graphs)
+        return plan.by_columns(Split(tables, edges, self.config.num_layers))
 
     def _settle(self, validate: Validate | None) -> None:
         """Choose w by item weights alone, then g, each member over its scale."""
@@ -392,8 +388,7 @@ class KGFuse(Mixture):
     def scorers(self) -> list[Scorer]:
         """Return the members' scorers, which fold people in each by itself."""
         graph = self.graphs.best
-        folded = folding(graph, graph.scorer(), self.data, graph.config)
-        return [self.item_weights.scorer(), folded]
+        return [self.item_weights.scorer(), folding(graph, graph.scorer(), self.data, graph.config)]
 
     def mixed(self, scorers: Sequence[Scorer]) -> Scorer:
         """Return the sum of the members' scorers, Eq. (1)."""

@@ -5,7 +5,7 @@ https://arxiv.org/abs/2102.07057 (equation numbers are those of version 1)
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
@@ -212,8 +212,8 @@ class KGIN(Recommender):
         """Return the intents' embeddings, attentive combinations of the relations', Eqs.
         (2)-(3).
         """
-        (share,) = self.shard.alike(torch.softmax(self.intent_logits, 1))
-        return share @ self.relations  # Eqs. (2)-(3)
+        shares = torch.softmax(self.intent_logits, 1)
+        return self.shard.alike(shares)[0] @ self.relations  # Eqs. (2)-(3)
 
     def aggregate_users(
         self,
@@ -228,7 +228,7 @@ class KGIN(Recommender):
             users: The users at this layer.
             ego: The users at layer 0.
         """
-        (choice,) = self.shard.alike(self.choice(users, ego))
+        choice = self.shard.alike(self.choice(users, ego))[0]
         mixed = items * (choice @ self.intent_vectors())  # Eqs. (7)-(8)
         if self.config.form == "code":
             return mixed + items
@@ -294,10 +294,7 @@ class KGIN(Recommender):
         _, users, items = self._layers()
         user = take_rows(users, batch.user)
         positive, negative = take_rows(items, torch.cat([batch.positive, batch.negative])).chunk(2)
-        scores = (
-            self.shard.total((user * positive).sum(1)),
-            self.shard.total((user * negative).sum(1)),
-        )
+        scores = (self.shard.total((user * item).sum(1)) for item in (positive, negative))
         loss = bpr(*scores)  # Eqs. (14)-(15)
         return loss + self._penalty(user, positive, negative)  # Eq. (16)
 
@@ -307,8 +304,7 @@ class KGIN(Recommender):
         """
         _, users, items = self._layers()
         user = take_rows(users, batch.user)
-        warm = self.contrast.of(items)
-        loss: Tensor = self.contrast(user, warm, batch.positive, self.shard)
+        loss: Tensor = self.contrast(user, self.contrast.of(items), batch.positive, self.shard)
         return loss + self._penalty(user, take_rows(items, batch.positive))
 
     def _penalty(self, *rows: Float[Tensor, "batch dim"]) -> Float[Tensor, ""]:
@@ -320,16 +316,7 @@ class KGIN(Recommender):
         objective = ranking_objective(self.config.loss, self.bpr_loss, self.softmax_loss)
         more = self.facts.objectives(lambda: self.nodes)
         plan = Plan((objective, *more), joint=bool(more), begin_epoch=self._reseed)
-        return replace(plan, parallel="columns", split=self._split())
-
-    def _split(self) -> Split:
-        keys = () if self.keys is None else (self.keys,)
-        tables = (self.nodes, self.relations, *keys, *self.facts.tables)
-        layers, users = self.config.num_layers, self.ckg.num_users
-        # lengths of rows and choices of users; gradients of both
-        lengths = (layers - 1) * len(self.nodes) + users + self.ckg.num_items
-        sums = 2 * (lengths + layers * users * self.config.num_intents)
-        return Split(tables, len(self.graph.everywhere.weight), layers, sums=sums)
+        return plan.by_columns(_split(self))
 
     def _reseed(self, epoch: int, seed: int) -> None:
         self.message_dropout.reseed(derive(seed, "dropout", epoch))
@@ -347,27 +334,7 @@ class KGIN(Recommender):
         """Return the final embeddings, Eq. (14)."""
         starts, users, items = self._layers()
         ranked = ranked_items(items, self.config.loss)
-        return DotProduct(users, ranked, fold=partial(self._fold_in, starts))
-
-    def _fold_in(
-        self,
-        starts: list[Float[Tensor, "entities dim"]],
-        history: Int[Tensor, "batch hist"],
-        mask: Bool[Tensor, "batch hist"],
-    ) -> Float[Tensor, "batch dim"]:
-        """Return e* of new users: they start at the mean of the known users and gather from their
-        history.
-        """
-        ego = self.nodes[self.ckg.num_entities :].mean(0, keepdim=True).expand(len(history), -1)
-        share = (mask / mask.sum(1, keepdim=True).clamp(min=1)).to(ego.dtype).unsqueeze(2)
-        users = total = ego
-
-        for entities in starts:
-            mean = (entities[history] * share).sum(1)  # (batch, dim)
-            users = unit_rows(self.aggregate_users(mean, users, ego))
-            total = total + users  # Eq. (13)
-
-        return total
+        return DotProduct(users, ranked, fold=partial(_fold_in, self, starts))
 
     def export_vectors(self) -> Mapping[str, Float[Tensor, "nodes _"]]:
         """Return users and items as they are ranked by, and the relations, those of inverses
@@ -381,6 +348,37 @@ class KGIN(Recommender):
     def explanation_effects(self) -> KGINEffects:
         """Return effects of facts, means taken over those that are left, and parts by intent."""
         return KGINEffects(self)
+
+
+def _fold_in(
+    model: KGIN,
+    starts: list[Float[Tensor, "entities dim"]],
+    history: Int[Tensor, "batch hist"],
+    mask: Bool[Tensor, "batch hist"],
+) -> Float[Tensor, "batch dim"]:
+    """Return e* of new users: they start at the mean of the known users and gather from their
+    history.
+    """
+    ego = model.nodes[model.ckg.num_entities :].mean(0, keepdim=True).expand(len(history), -1)
+    share = (mask / mask.sum(1, keepdim=True).clamp(min=1)).to(ego.dtype).unsqueeze(2)
+    users = total = ego
+
+    for entities in starts:
+        mean = (entities[history] * share).sum(1)  # (batch, dim)
+        users = unit_rows(model.aggregate_users(mean, users, ego))
+        total = total + users  # Eq. (13)
+
+    return total
+
+
+def _split(model: KGIN) -> Split:
+    keys = () if model.keys is None else (model.keys,)
+    tables = (model.nodes, model.relations, *keys, *model.facts.tables)
+    layers, users = model.config.num_layers, model.ckg.num_users
+    # lengths of rows and choices of users; gradients of both
+    lengths = (layers - 1) * len(model.nodes) + users + model.ckg.num_items
+    sums = 2 * (lengths + layers * users * model.config.num_intents)
+    return Split(tables, len(model.graph.everywhere.weight), layers, sums=sums)
 
 
 def _take_keys(model: nn.Module, state: Mapping[str, Tensor], prefix: str, *_: object) -> None:
