@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 
 from kgrec.evaluation.validation import validator
 from kgrec.models.base import Span
+from kgrec.runs import fit as fits
 from kgrec.runs.fit import fit
 from kgrec.runs.processes.lists import recommend_all
 from kgrec.runs.run import Run, build_model, load_run
@@ -50,7 +52,7 @@ CASES = {
     "paper": ("kgin", {"form": "paper", "kg_weight": 1.0}),
     "kgat": (
         "kgat",
-        {"loss": "bpr", "layer_dims": (4, 2), "relation_dim": 4, "warm_start_epochs": 1},
+        {"loss": "bpr", "layer_dims": (8, 4), "relation_dim": 4, "warm_start_epochs": 1},
     ),
     "sage": (
         "kgat",
@@ -74,14 +76,22 @@ def toy():
     return with_texts(dataset(pairs[::2] + pairs[1::4], pairs[3::4], triples=facts, **sizes))
 
 
-def trained(name, dtype, world):
+SINGLE = ("softmax", "lightkg", "cfkg", "cke", "kgfuse", "kgin", "kgat")
+MOVED = {
+    "kgat": {"layer_dims": (4,), "relation_dim": 4, "kg_weight": 1.0},
+    "kgin": {"num_layers": 2},
+    "kgfuse": {"triple_weights": (0.0, 1.0), "trial_epochs": 3, "steps": 3},
+}
+
+
+def trained(name, dtype, world, whats=("gradient", "final")):
     """Return losses of all epochs, the final state, and the gradients of the first steps."""
     torch.set_default_dtype(dtype)
     model_name, settings = CASES[name]
     chosen = choose(model_name, "default", {**COMMON, **settings})
     data = toy()
     found = {}
-    for what in ("gradient", "final"):
+    for what in whats:
         model = build_model(chosen, data, 0)
         plan = model.plan()
         apart = Apart(model, plan, world) if world.size > 1 else None
@@ -295,30 +305,59 @@ def fitted(folder, world):
     out = folder / "run"
     settings = {**COMMON, "epochs": 6, "parallel": "columns", "patience": 0}
     given = {"on_epoch": watch, "world": world, "resume": out.exists(), "fallback": "off"}
-    import kgrec.runs.fit as runs
-
-    runs._SECONDS_BETWEEN_CHECKPOINTS = 0.0
     fit("lightgcn-kg", toy(), out=out, **settings, **given)
     return [record["softmax"] for record in load_run(out).history]
+
+
+def moved(name, folder, world, last=float("inf")):
+    """Train in float64 into a folder until an epoch, or go on there; return losses and weights."""
+
+    def watch(state):
+        if state.epoch == last:
+            raise KeyboardInterrupt
+
+    out = folder / name
+    settings = {**COMMON, **MOVED[name], "epochs": 4, "parallel": "columns"}
+    given = {"on_epoch": watch, "world": world, "resume": out.exists(), "fallback": "off"}
+    torch.set_default_dtype(torch.float64)
+    try:
+        run = fit(name, toy(), out=out, **settings, **given)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    losses = [
+        [v for k, v in sorted(one.items()) if not k.endswith("seconds")] for one in run.history
+    ]
+    return losses, run.model.state_dict()
+
+
+def everything(folder, world):
+    """What all that is compared in one go finds."""
+    found = {name: trained(name, torch.float64, world) for name in CASES}
+    for name in SINGLE:
+        found[f"{name} single"] = trained(name, torch.float32, world, ["gradient"])
+    found["float32"] = trained("softmax", torch.float32, world, ["final"])
+    if world.size > 1:
+        found["counted"] = counted(world)
+        try:
+            world.agree({"dataset": "a" if world.first else "b"})
+        except RuntimeError as error:
+            found["disagreed"] = str(error)
+        for name in MOVED:
+            with suppress(KeyboardInterrupt):
+                moved(name, folder / f"begun-{world.size}", world, last=2)
+    for share in (False, True):
+        name = f"lists-{share}-{world.size}"
+        recommend_all(tied_run(), folder / name, k=9, chunk=7, share_items=share, world=world)
+    return found
 
 
 def main():
     work, folder = sys.argv[1], Path(sys.argv[2])
     world = World.here()
     found = {}
+    fits._SECONDS_BETWEEN_CHECKPOINTS = 0.0
     if work == "all":
-        for name in CASES:
-            found[name] = trained(name, torch.float64, world)
-        found["float32"] = trained("softmax", torch.float32, world)
-        if world.size > 1:
-            found["counted"] = counted(world)
-            try:
-                world.agree({"dataset": "a" if world.first else "b"})
-            except RuntimeError as error:
-                found["disagreed"] = str(error)
-        for share in (False, True):
-            name = f"lists-{share}-{world.size}"
-            recommend_all(tied_run(), folder / name, k=9, chunk=7, share_items=share, world=world)
+        found = everything(folder, world)
     if work == "study":
         found = studied(folder, world)
     if work == "fit":
