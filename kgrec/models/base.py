@@ -8,7 +8,7 @@ optional part of the scorer (``DotProduct.fold``). No capability is found by the
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -115,14 +115,19 @@ class Split:
     """What of a model can lie apart by columns, and what its propagation costs.
 
     Attributes:
-        tables: Parameters with a row for each node, of which every process has some columns.
+        tables: Parameters of which every process has some columns (the second dimension): a row for
+            each node, or relation.
         edges: Directed edges that a layer passes over.
         layers: Layers of a pass.
+        widths: Columns before and after each dense layer, which takes whole rows; () without any.
+        sums: Numbers of a step that are added up over columns, beside those of the loss.
     """
 
     tables: tuple[nn.Parameter, ...]
     edges: int = 0
     layers: int = 0
+    widths: tuple[int, ...] = ()
+    sums: int = 0
 
 
 @dataclass(frozen=True)
@@ -166,6 +171,10 @@ class Plan:
     settle: Callable[[Validate | None], None] | None = None
     parallel: Literal["columns", "none"] = "none"
     split: Split | None = None
+
+    def by_columns(self, split: Split) -> "Plan":
+        """Return the plan of what can be trained with those tables apart."""
+        return replace(self, parallel="columns", split=split)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from kgrec.models.sources import SamplerContext, register_source
 from kgrec.nn.triple_contrast import TripleContrast
 from kgrec.ops.sampling import TypedTails
 from kgrec.random import derive
+from kgrec.scale.columns import WHOLE, Whole
 
 
 class TypedSampler:
@@ -148,6 +149,8 @@ class FactContrast(nn.Module):
         loss: The rest of it; None takes the defaults.
     """
 
+    shard: Whole = WHOLE
+
     def __init__(
         self,
         ckg: CollaborativeKG,
@@ -165,6 +168,11 @@ class FactContrast(nn.Module):
             numbers = self._loss.temperature, self._loss.l2_weight
             self.contrast = TripleContrast(ckg.num_relations, dim, *numbers, generator)
 
+    @property
+    def tables(self) -> tuple[nn.Parameter, ...]:
+        """What lies apart where the vectors do."""
+        return () if self.contrast is None else (self.contrast.relations,)
+
     def source(self) -> TypedFacts:
         """Return what the batches are drawn from: the triples, tails among those of the relation."""
         ckg = self._ckg
@@ -179,7 +187,7 @@ class FactContrast(nn.Module):
         """Return the loss of a batch by vectors of all nodes, unweighted."""
         assert self.contrast is not None
         tails = torch.cat([batch.tail.unsqueeze(1), batch.negative], 1)
-        loss: Tensor = self.contrast(nodes, batch.head, batch.relation, tails)
+        loss: Tensor = self.contrast(nodes, batch.head, batch.relation, tails, self.shard)
         return loss
 
     def objectives(

@@ -8,11 +8,14 @@ from itertools import pairwise
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn.functional import leaky_relu
 
 from kgrec.nn.init import glorot_uniform
 from kgrec.ops.dropout import dropout
 from kgrec.ops.interaction import bi_interaction
+from kgrec.scale.columns import Columns, Whole
+from kgrec.scale.rows import columns_to_rows, row_range, rows_to_columns
 
 Frozen = tuple[Float[Tensor, " din"], Float[Tensor, " din"], Float[Tensor, ""]]
 """What falls on a node, on its neighborhood and on biases, slopes staying as they are."""
@@ -170,6 +173,30 @@ class OneMatrix(Aggregator):
 
 def _slopes(before: Tensor, slope: float) -> Tensor:
     return torch.where(before > 0, 1.0, slope).to(before)
+
+
+def aggregate(
+    layer: nn.Module,
+    ego: Float[Tensor, "nodes din"],
+    neighborhood: Float[Tensor, "nodes din"],
+    drop: Drop,
+    shard: Whole,
+) -> Float[Tensor, "nodes dout"]:
+    """Return a layer's output after dropout. Where columns are apart, every process computes whole
+    rows of its part of the nodes, and gets its columns of all of them back.
+    """
+    if not isinstance(shard, Columns):
+        output: Tensor = layer(ego, neighborhood, drop)
+        return output
+
+    world = shard.world
+    first = row_range(len(ego), world).start
+    whole = columns_to_rows(ego, world), columns_to_rows(neighborhood, world)
+    names, weights = zip(*layer.named_parameters(), strict=True)
+    held = dict(zip(names, shard.alike(*weights), strict=True))
+    output = functional_call(layer, held, whole)
+    output = dropout(output, *drop, (first, 0, output.shape[1]))
+    return rows_to_columns(output, world, len(ego))
 
 
 _BY_NAME: dict[str, Callable[[int, int, float, torch.Generator], Aggregator]] = {

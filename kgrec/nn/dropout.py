@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from kgrec.ops.dropout import dropout
 from kgrec.random import derive
+from kgrec.scale.columns import WHOLE, Whole
 
 
 class SeededDropout(nn.Module):
@@ -33,6 +34,11 @@ class SeededDropout(nn.Module):
         self._calls += 1
         return self.probability, derive(self._seed, "mask", self._calls)
 
-    def forward(self, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-        """Return ``x`` with values dropped in training, unchanged in evaluation."""
-        return dropout(x, *self.draw())
+    def forward(self, x: Float[Tensor, "..."], shard: Whole = WHOLE) -> Float[Tensor, "..."]:
+        """Return ``x`` with values dropped in training, unchanged in evaluation.
+
+        Args:
+            x: Values.
+            shard: Which columns of a table these are.
+        """
+        return dropout(x, *self.draw(), shard.block(x.shape[-1]))

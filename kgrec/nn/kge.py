@@ -13,6 +13,7 @@ from torch.nn.functional import normalize
 from kgrec.nn.init import normal
 from kgrec.ops.relational import rel_project
 from kgrec.ops.rows import take_rows, unit_rows
+from kgrec.scale.columns import WHOLE, Whole
 
 
 def transr_energies(
@@ -25,6 +26,7 @@ def transr_energies(
     negative_tail: Int[Tensor, " batch"],
     *,
     normalized: bool = False,
+    shard: Whole = WHOLE,
 ) -> tuple[
     Float[Tensor, " batch"],
     Float[Tensor, " batch"],
@@ -41,12 +43,14 @@ def transr_energies(
         g(h, r, t) = |W_r e_h + e_r - W_r e_t|^2
 
     As in KGAT, Eq. (1); with ``normalized`` each of the three terms is made a unit vector first, as
-    the KGAT authors do in CKE. The rows for the L2 term are never normalized.
+    the KGAT authors do in CKE. The rows for the L2 term are never normalized. ``shard`` says which
+    columns of the nodes these are, and which rows of the projections.
 
     Source: Lin et al., TransR, AAAI 2015, Eq. (8).
     """
     rows = torch.cat([head, tail, negative_tail])
-    h, t, n = rel_project(take_rows(nodes, rows), relation.repeat(3), projections).chunk(3)
+    projected_rows = rel_project(take_rows(nodes, rows), relation.repeat(3), projections)
+    h, t, n = shard.total(projected_rows).chunk(3)
     r = take_rows(relations, relation)
     projected = (h, r, t, n)  # (batch, dout) each
     if normalized:

@@ -2,6 +2,9 @@
 by.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
@@ -13,6 +16,7 @@ from kgrec.ops.contrast import sampled_softmax_rows, softmax_rows, softmax_sets
 from kgrec.ops.dropout import words
 from kgrec.ops.rows import take_rows, unit_rows
 from kgrec.random import derive
+from kgrec.scale.columns import WHOLE, Whole
 
 
 def check_ranking_loss(model: str, loss: str, temperature: float | int) -> None:
@@ -65,6 +69,7 @@ class WarmItems(nn.Module):
         users: Float[Tensor, "batch dim"],
         warm: Float[Tensor, "items dim"],
         positive: Int[Tensor, " batch"],
+        shard: Whole = WHOLE,
     ) -> Float[Tensor, ""]:
         """Return the mean cross-entropy of interactions by inner product.
 
@@ -72,8 +77,9 @@ class WarmItems(nn.Module):
             users: Vectors of the users.
             warm: Vectors of the warm items.
             positive: The items used, rows of the catalog.
+            shard: Which columns of the vectors these are.
         """
-        return softmax_rows(users, warm, self.position[positive])
+        return _shared(softmax_rows, users, warm, self.position[positive], shard)
 
 
 class CosineSoftmax(WarmItems):
@@ -112,9 +118,11 @@ class CosineSoftmax(WarmItems):
         users: Float[Tensor, "batch dim"],
         warm: Float[Tensor, "items dim"],
         positive: Int[Tensor, " batch"],
+        shard: Whole = WHOLE,
     ) -> Float[Tensor, ""]:
-        """Return the loss over all warm items, whose vectors are ``warm``."""
-        return cosine_softmax(users, warm, self.position[positive], self.temperature)  # Eq. (4)
+        """Return the loss over all warm items, whose vectors, or columns of them, are ``warm``."""
+        loss = partial(cosine_softmax, temperature=self.temperature)  # Eq. (4)
+        return _shared(loss, users, warm, self.position[positive], shard)
 
     def by_user(
         self,
@@ -122,6 +130,7 @@ class CosineSoftmax(WarmItems):
         warm: Float[Tensor, "items dim"],
         row: Int[Tensor, " batch"],
         positive: Int[Tensor, " batch"],
+        shard: Whole = WHOLE,
     ) -> Float[Tensor, ""]:
         """Return the loss over all warm items for interactions that share users: one row of cosines
         per user.
@@ -131,9 +140,19 @@ class CosineSoftmax(WarmItems):
             warm: Vectors of the warm items.
             row: Which user each interaction is of, ascending.
             positive: The items used, rows of the catalog.
+            shard: Which columns of the vectors these are.
         """
+        users, warm = shard.rows(users), shard.rows(warm)
+        if shard.apart:  # the pairs of its share, and their users alone
+            some = shard.share(len(row))
+            own, positive = row[some], positive[some]
+            users, own = users[int(own[0]) : int(own[-1]) + 1], own - own[0]
+        else:
+            own = row
+
         scaled = unit_rows(users) / self.temperature
-        return softmax_sets(scaled, unit_rows(warm), row, self.position[positive])  # Eq. (4)
+        loss = softmax_sets(scaled, unit_rows(warm), own, self.position[positive])  # Eq. (4)
+        return shard.mean(loss, len(row))
 
     def reseed(self, seed: int) -> None:
         """Start the stream of drawn items."""
@@ -164,3 +183,19 @@ class CosineSoftmax(WarmItems):
         weight = self.count / self.negatives
         scaled = users / self.temperature
         return sampled_softmax_rows(scaled, items, drawn, same, weight)  # Eq. (5)
+
+
+def _shared(
+    loss: Callable[[Tensor, Tensor, Tensor], Tensor],
+    users: Tensor,
+    warm: Tensor,
+    positive: Tensor,
+    shard: Whole,
+) -> Tensor:
+    """Return the mean loss of a batch, of which every process compares its share, by whole rows."""
+    if not shard.apart:
+        return loss(users, warm, positive)
+
+    users, warm = shard.rows(users), shard.rows(warm)
+    some = shard.share(len(users))
+    return shard.mean(loss(users[some], warm, positive[some]), len(users))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from kgrec.nn.init import normal
 from kgrec.ops.contrast import softmax_of_some
 from kgrec.ops.rows import take_rows, unit_rows
+from kgrec.scale.columns import WHOLE, Whole
 
 
 class TripleContrast(nn.Module):
@@ -49,17 +50,27 @@ class TripleContrast(nn.Module):
         head: Int[Tensor, " batch"],
         relation: Int[Tensor, " batch"],
         tails: Int[Tensor, "batch cand"],
+        shard: Whole = WHOLE,
     ) -> Float[Tensor, ""]:
-        """Return the loss; the first of a row's ``tails`` is the triple's own."""
+        """Return the loss; the first of a row's ``tails`` is the triple's own, and ``shard`` says which
+        columns of the vectors these are.
+        """
         moved = take_rows(nodes, head) + take_rows(self.relations, relation)
-        scaled = unit_rows(moved) / self.temperature
-        loss = softmax_of_some(scaled, unit_rows(nodes), tails)
+        scaled = unit_rows(moved, shard.added) / self.temperature
+        if shard.apart:
+            tail = unit_rows(take_rows(nodes, tails.flatten()), shard.added)
+            scores = (scaled.unsqueeze(1) * tail.view(*tails.shape, -1)).sum(2)
+            scores = shard.total(scores)  # (batch, cand)
+            loss = (scores.logsumexp(1) - scores[:, 0]).mean()
+        else:
+            loss = softmax_of_some(scaled, unit_rows(nodes), tails)
+
         if not self.l2_weight:
             return loss
 
         used = torch.cat([head, tails.flatten()])
         squares = _squares(nodes, used) + _squares(self.relations, relation)
-        return loss + self.l2_weight * squares / (2 * len(head))
+        return loss + self.l2_weight * shard.total(squares) / (2 * len(head))
 
 
 def _squares(table: Float[Tensor, "nodes dim"], rows: Int[Tensor, " batch"]) -> Float[Tensor, ""]:

@@ -14,7 +14,12 @@ from kgrec.ops.backends import native
 _LOW = 0xFFFFFFFF
 
 
-def dropout(x: Float[Tensor, "..."], probability: float | int, key: int) -> Float[Tensor, "..."]:
+def dropout(
+    x: Float[Tensor, "..."],
+    probability: float | int,
+    key: int,
+    block: tuple[int, int, int] | None = None,
+) -> Float[Tensor, "..."]:
     """Return ``x`` with a share of its values set to zero and the rest divided by
     ``1 - probability``; ``x`` itself where that is 0.
 
@@ -26,6 +31,8 @@ def dropout(x: Float[Tensor, "..."], probability: float | int, key: int) -> Floa
         x: Values.
         probability: Share to drop, in [0, 1).
         key: What the mask depends on, 0 to 2^64 - 1.
+        block: Where ``x`` lies in a larger matrix, whose places count: its first row, first column,
+            and columns of the matrix; None where it is all.
 
     Source: Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3, SC 2011, Section 2
     (counter-based generators).
@@ -33,20 +40,22 @@ def dropout(x: Float[Tensor, "..."], probability: float | int, key: int) -> Floa
     if probability == 0:
         return x
 
-    result: Tensor = _Dropout.apply(x, float(probability), key)  # type: ignore[no-untyped-call]
+    result: Tensor = _Dropout.apply(x, float(probability), key, block)  # type: ignore[no-untyped-call]
     return result
 
 
 class _Dropout(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, probability: float, key: int) -> Tensor:
-        ctx.recipe = probability, key
-        return _dropped(x, probability, key)
+    def forward(
+        ctx: Any, x: Tensor, probability: float, key: int, block: tuple[int, int, int] | None
+    ) -> Tensor:
+        ctx.recipe = probability, key, block
+        return _dropped(x, probability, key, block)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
-        return _dropped(upstream, *ctx.recipe), None, None
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, None]:
+        return _dropped(upstream, *ctx.recipe), None, None, None
 
 
 def recipe(probability: float | int, key: int) -> tuple[int, int, float]:
@@ -54,18 +63,27 @@ def recipe(probability: float | int, key: int) -> tuple[int, int, float]:
     return key, min(round(probability * 2**32), _LOW), 1.0 / (1.0 - probability)
 
 
-def _dropped(x: Tensor, probability: float, key: int) -> Tensor:
+def _dropped(x: Tensor, probability: float, key: int, block: tuple[int, int, int] | None) -> Tensor:
     key, threshold, scale = drop = recipe(probability, key)
     x = x.contiguous()
-    if native.takes(x):
+    if block is None and native.takes(x):
         return native.dropout(x, drop)
-    kept = words(x.numel(), key, x.device).view(x.shape) >= threshold
-    return torch.where(kept, x * scale, 0.0)
+
+    place = torch.arange(x.numel(), device=x.device).view(x.shape)
+    if block is not None:
+        row, column, width = block
+        count = x.shape[1]
+        place = (row + place // count) * width + column + place % count
+
+    return torch.where(_words_at(place, key) >= threshold, x * scale, 0.0)
 
 
 def words(count: int, key: int, device: torch.device) -> Tensor:
     """Return the first ``count`` words of a key, 32 bits each, as int64."""
-    place = torch.arange(count, device=device)
+    return _words_at(torch.arange(count, device=device), key)
+
+
+def _words_at(place: Tensor, key: int) -> Tensor:
     mixed = _mix((place & _LOW) ^ (key & _LOW))
     return _mix((mixed + (key >> 32) + (place >> 32)) & _LOW)
 

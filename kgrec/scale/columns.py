@@ -3,6 +3,10 @@
 Linear propagation needs no exchange. What compares rows does: numbers that add up over columns go
 through ``sum_partial``, whole rows through ``gather_columns``. Both leave the loss the same, whole
 number on every process, so that losses stay as they are written.
+
+What every process holds whole (a matrix of a dense layer, a number for each relation) gets its whole
+gradient in every process: it enters what is done by columns or by shares through ``alike``, which adds
+the gradients up, or as its own columns through ``part``.
 """
 
 from collections.abc import Callable
@@ -24,19 +28,41 @@ class Whole:
         apart: Whether columns are in several processes.
         columns: Which columns are here.
         sums: ``total``, where columns are apart; else None.
+        added: The same without a gradient.
     """
 
     apart = False
     columns: slice = slice(None)
     sums: Callable[[Tensor], Tensor] | None = None
+    added: Callable[[Tensor], Tensor] | None = None
 
     def width(self, own: int) -> int:
         """Return how many columns there are, given how many are here."""
         return own
 
+    def block(self, own: int) -> tuple[int, int, int] | None:
+        """Return where a table of so many columns lies in the whole one, for ``dropout``; None where
+        it is the whole one.
+        """
+        return None
+
+    def whole(self, own: Tensor) -> Tensor:
+        """Return the whole table, to every process, without a gradient."""
+        return own.detach()
+
     def rows(self, own: Float[Tensor, "batch _"]) -> Float[Tensor, "batch dim"]:
         """Return whole rows."""
         return own
+
+    def alike(self, *held: Tensor) -> tuple[Tensor, ...]:
+        """Return what every process holds whole, for use with what each has for itself: columns, or
+        a share of rows.
+        """
+        return held
+
+    def part(self, whole: Float[Tensor, "nodes dim"]) -> Float[Tensor, "nodes _"]:
+        """Return the columns here of a table that every process computes whole."""
+        return whole
 
     def total(self, part: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         """Return the sum over all columns of numbers that add up over them."""
@@ -49,6 +75,10 @@ class Whole:
     def mean(self, loss: Float[Tensor, ""], count: int) -> Float[Tensor, ""]:
         """Return the mean over a batch of so many rows, given that over the share."""
         return loss
+
+    def sum(self, part: Float[Tensor, ""], count: int) -> Float[Tensor, ""]:
+        """Return the sum over a batch of so many rows, given that over the share."""
+        return part
 
 
 WHOLE = Whole()
@@ -80,23 +110,42 @@ class Columns(Whole):
         width = dim // world.size
         self.columns = slice(world.rank * width, (world.rank + 1) * width)
         self.sums = self.total
+        self.added = world.all_reduce
 
     def width(self, own: int) -> int:
         """Return how many columns there are, given how many are here."""
         return own * self.world.size
+
+    def block(self, own: int) -> tuple[int, int, int] | None:
+        """Return where a table of so many columns lies in the whole one: first row, first column,
+        columns of the whole.
+        """
+        return 0, self.world.rank * own, self.width(own)
 
     def own(self, table: Tensor) -> Tensor:
         """Return a copy of this process's columns of a whole table."""
         return table[:, self.columns].clone().contiguous()
 
     def whole(self, own: Tensor) -> Tensor:
-        """Return the whole table, to every process."""
-        return _beside(self.world.all_gather(own), self.world.size)
+        """Return the whole table, to every process, without a gradient."""
+        return _beside(self.world.all_gather(own.detach()), self.world.size)
 
     def whole_to_first(self, own: Tensor) -> Tensor | None:
         """Return the whole table to the first process, None to the others."""
         parts = self.world.to_first(own)
         return None if parts is None else _beside(parts.flatten(0, 1), self.world.size)
+
+    def alike(self, *held: Tensor) -> tuple[Tensor, ...]:
+        """Return what every process holds whole; the gradients of all are added up."""
+        result: tuple[Tensor, ...] = _Alike.apply(self.world, *held)  # type: ignore[no-untyped-call]
+        return result
+
+    def part(self, whole: Float[Tensor, "nodes dim"]) -> Float[Tensor, "nodes _"]:
+        """Return the columns here of a table that every process computes whole; the gradients of
+        all columns are gathered.
+        """
+        result: Tensor = _Part.apply(whole, self)  # type: ignore[no-untyped-call]
+        return result
 
     def rows(self, own: Float[Tensor, "batch _"]) -> Float[Tensor, "batch dim"]:
         """Return whole rows, made of everyone's columns."""
@@ -119,14 +168,17 @@ class Columns(Whole):
 
     def mean(self, loss: Float[Tensor, ""], count: int) -> Float[Tensor, ""]:
         """Return the mean over a batch of so many rows, given that over the share."""
-        size = self.world.size
         share = self.share(count)
         if share.stop is None:
-            weight = 1 / size
-        else:
-            weight = (share.stop - share.start) / count
+            return self.sum(loss, count)
 
-        return self.total(loss * weight)
+        return self.total(loss * ((share.stop - share.start) / count))
+
+    def sum(self, part: Float[Tensor, ""], count: int) -> Float[Tensor, ""]:
+        """Return the sum over a batch of so many rows, given that over the share."""
+        if count < self.world.size:  # all of them have it
+            part = part / self.world.size
+        return self.total(part)
 
 
 def gather_columns(own: Float[Tensor, "batch _"], world: World) -> Float[Tensor, "batch dim"]:
@@ -173,7 +225,34 @@ class _SumPartial(torch.autograd.Function):
         return upstream, None
 
 
+class _Alike(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, world: World, *held: Tensor) -> tuple[Tensor, ...]:
+        ctx.world = world
+        return tuple(one.view_as(one) for one in held)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+        total = ctx.world.all_reduce(torch.cat([one.flatten() for one in upstream]))
+        parts = torch.split(total, [one.numel() for one in upstream])
+        return None, *(part.view_as(one) for part, one in zip(parts, upstream, strict=True))
+
+
+class _Part(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, whole: Tensor, columns: Columns) -> Tensor:
+        ctx.columns = columns
+        return columns.own(whole)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
+        return ctx.columns.whole(upstream), None
+
+
 def _beside(parts: Tensor, size: int) -> Tensor:
     """Return the rows of parts that lie one behind another, side by side."""
-    rows = len(parts) // size
-    return parts.view(size, rows, -1).transpose(0, 1).reshape(rows, -1)
+    rows, width, *further = len(parts) // size, *parts.shape[1:]
+    beside = parts.view(size, rows, width, *further).transpose(0, 1)
+    return beside.reshape(rows, size * width, *further)

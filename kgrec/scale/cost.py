@@ -7,6 +7,7 @@ what of it was measured.
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 from typing import Any, Literal
 
 from kgrec.errors import ConfigError
@@ -42,6 +43,30 @@ def bytes_of(kind: Kind, *, rows: int, dim: int = 1, size: int = 4, world: int =
     return rows * (8 + 2 * dim * size) * others // world
 
 
+def dense_bytes(
+    widths: Sequence[int], *, nodes: int, rows: int, size: int = 4, world: int = 1
+) -> int:
+    """Return the bytes that each process sends in a step for dense layers between tables of columns.
+
+    To every layer go a table and what it gathered, as whole rows, and its output comes back as
+    columns; gradients go the other way: 2 (2 d + d') n s (W - 1) / W^2.
+
+    Args:
+        widths: Columns before the first layer, and after each.
+        nodes: Rows of the tables.
+        rows: Rows that the last layer is computed for.
+        size: Bytes of a value.
+        world: W, the number of processes.
+    """
+    total = 0
+    for number, (before, after) in enumerate(pairwise(widths), 2):
+        count = rows if number == len(widths) else nodes
+        shared = {"rows": count, "dim": 2 * before + after, "size": size, "world": world}
+        total += 2 * bytes_of("columns_to_rows", **shared)
+
+    return total
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """What a model does in a step.
@@ -55,6 +80,8 @@ class Work:
         interactions: Interactions in an epoch.
         softmax: Whether whole rows are compared with many items, instead of pairs by their scores.
         size: Bytes of a value.
+        widths: Columns before and after each dense layer; () without any.
+        sums: Further numbers of a step that are added up over columns.
     """
 
     nodes: int
@@ -65,12 +92,16 @@ class Work:
     interactions: int = 0
     softmax: bool = False
     size: int = 4
+    widths: tuple[int, ...] = ()
+    sums: int = 0
 
     def __post_init__(self) -> None:
         """Reject values out of range."""
         least = {"nodes": 1, "edges": 0, "dim": 1, "layers": 0, "batch": 1, "interactions": 0}
-        for name, low in least.items():
-            value = getattr(self, name)
+        values = [(name, getattr(self, name), low) for name, low in (least | {"sums": 0}).items()]
+        if not isinstance(self.widths, tuple | list):
+            raise ConfigError(f"widths={self.widths!r}: expected a list of numbers of columns.")
+        for name, value, low in [*values, *(("widths", width, 1) for width in self.widths)]:
             if not isinstance(value, int) or isinstance(value, bool) or not low <= value < 2**53:
                 raise ConfigError(f"{name}={value!r}: expected a whole number from {low} on.")
         if self.size not in (2, 4, 8):
@@ -88,10 +119,19 @@ class Work:
 
     def sent(self, world: int) -> int:
         """Return the bytes that each process sends in a step."""
+        shared = {"size": self.size, "world": world}
+        dense = dense_bytes(self.widths, nodes=self.nodes, rows=self.rows, **shared)
+        more = dense + bytes_of("scores", rows=self.sums, **shared)
         if self.softmax:
-            shared = {"dim": self.dim, "size": self.size, "world": world}
-            return bytes_of("gather", rows=self.rows, **shared)
-        return bytes_of("scores", rows=self.batch + 1, size=self.size, world=world)
+            return more + bytes_of("gather", rows=self.rows, dim=self.dim, **shared)
+        return more + bytes_of("scores", rows=self.batch + 1, **shared)
+
+    @property
+    def exchanges(self) -> int:
+        """Collective operations of a step: two of the loss, six of a dense layer, two of every layer
+        whose numbers are added up.
+        """
+        return 2 + 6 * max(0, len(self.widths) - 1) + (2 * self.layers if self.sums else 0)
 
     def memory(self, world: int) -> int:
         """Return the bytes of a process: parameters, gradients, two moments and two tables of
@@ -294,8 +334,9 @@ def advise(work: Work, hardware: Hardware, worlds: Sequence[int]) -> Advice:
 def _estimate(work: Work, hardware: Hardware, world: int) -> Estimate:
     memory = work.memory(world)
     note = ""
-    if work.dim % world:
-        note = f"{work.dim} columns are not divided by {world}"
+    undivided = [width for width in (work.dim, *work.widths) if width % world]
+    if undivided:
+        note = f"{undivided[0]} columns are not divided by {world}"
     elif world > 1 and work.size * work.dim / world < _SECTOR:
         note = f"rows of {work.size * work.dim // world} bytes: no faster than fewer processes"
 
@@ -337,5 +378,5 @@ def _exchange(work: Work, hardware: Hardware, world: int) -> float:
     if world == 1:
         return 0.0
     if world <= hardware.ranks:
-        return 2 * hardware.link_delay + work.sent(world) / hardware.link
-    return 2 * hardware.network_delay + work.sent(world) / hardware.network
+        return work.exchanges * hardware.link_delay + work.sent(world) / hardware.link
+    return work.exchanges * hardware.network_delay + work.sent(world) / hardware.network

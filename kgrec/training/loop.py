@@ -17,6 +17,7 @@ How an epoch goes, each step and who does it:
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import cycle
 from typing import Any
 
@@ -98,7 +99,7 @@ def train(
     if state.epoch:
         _go_on(model, optimizers, state)
     else:
-        _warm_up(model, plan, data, config, seed, device, title)
+        _warm_up(model, plan, data, config, seed, device, title, apart)
 
     with progress(title, config.epochs, epochs=True) as bar:
         while state.epoch < config.epochs and not state.stopping.stop:
@@ -110,7 +111,12 @@ def train(
             record["seconds"] = time.perf_counter() - began
             if plan.compare is not None and validate is not None:
                 model.eval()
-                plan.compare(state.epoch + 1, _higher_is_better(config, validate))
+                compare = partial(plan.compare, state.epoch + 1)
+                measure = _higher_is_better(config, validate)
+                if apart is None:
+                    compare(measure)
+                else:
+                    apart.compared(compare, measure)
 
             _evaluate(model, state, record, config, validate, apart)
             state.model = snapshot(model)
@@ -124,7 +130,7 @@ def train(
         state = apart.whole(state)
         apart.whole_again()
 
-    _settle(model, plan, state, config, validate)
+    _settle(model, plan, state, config, validate, apart)
     return state
 
 
@@ -134,13 +140,18 @@ def _settle(
     state: TrainState,
     config: TrainConfig,
     validate: Callable[[Scorer], float] | None,
+    apart: Apart | None = None,
 ) -> None:
     """Let the model choose what it leaves to validation, and keep that."""
     if plan.settle is not None:
         model.eval()
         measure = None if validate is None else _higher_is_better(config, validate)
+        settle = partial(plan.settle, measure)
         with torch.no_grad():
-            plan.settle(measure)
+            if apart is None:
+                settle()
+            else:
+                apart.settled(settle)
 
         state.best = snapshot(model)
 
@@ -213,6 +224,7 @@ def _warm_up(
     seed: int,
     device: torch.device,
     title: str,
+    apart: Apart | None = None,
 ) -> None:
     """Train what comes before the first epoch. No checkpoint is written in it: a run killed here
     does it again, from the same draws.
@@ -230,6 +242,7 @@ def _warm_up(
         samplers_of(alone, data, config, own, device),
         optimizers_of(model, alone, config),
         device,
+        apart,
     )
 
     with progress(f"{title} warming up", epochs, epochs=True) as bar:

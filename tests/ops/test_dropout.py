@@ -68,3 +68,13 @@ def test_a_strided_table_is_taken_in_the_order_of_its_values(backend):
     x = torch.randn(8, 6)
     assert torch.equal(dropout(x.T, 0.5, 3), dropout(x.T.contiguous(), 0.5, 3))
     assert dropout(torch.zeros(0, 4), 0.5, 3).shape == (0, 4)
+
+
+def test_a_block_drops_what_the_whole_matrix_drops_there(backend):
+    x = torch.randn(37, 29, generator=torch.Generator().manual_seed(0))
+    whole = dropout(x, 0.5, 7)
+    part = x[5:20, 8:16].contiguous().requires_grad_()
+    found = dropout(part, 0.5, 7, (5, 8, 29))
+    torch.testing.assert_close(found, whole[5:20, 8:16])
+    found.sum().backward()
+    torch.testing.assert_close(part.grad, (whole[5:20, 8:16] != 0).float() * 2)

@@ -3,23 +3,27 @@
 import json
 import os
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from kgrec.evaluation.validation import validator
 from kgrec.models.base import Span
+from kgrec.runs import fit as fits
 from kgrec.runs.fit import fit
 from kgrec.runs.processes.lists import recommend_all
 from kgrec.runs.run import Run, build_model, load_run
 from kgrec.runs.settings import choose
 from kgrec.scale.columns import gather_columns, sum_partial
+from kgrec.scale.cost import bytes_of, dense_bytes
 from kgrec.scale.rows import columns_to_rows, lookup_rows, row_range, rows_to_columns
 from kgrec.scale.world import World
 from kgrec.study.ablate import ablate
 from kgrec.study.tune import tune
-from kgrec.testing.worlds import dataset, planted
+from kgrec.testing.worlds import dataset, planted, with_texts
 from kgrec.training.loop import rounds_of, train
 from kgrec.training.parallel.columns import Apart
 
@@ -32,6 +36,28 @@ CASES = {
     "views": ("sgl", {"contrast": "batch"}),
     "every": ("sgl", {"contrast": "all", "view": "walk", "loss": "bpr"}),
     "noise": ("simgcl", {}),
+    "layer": ("xsimgcl", {}),
+    "triples": ("lightgcn-kg", {"kg_weight": 1.0}),
+    "lightkg": ("lightkg", {"negatives": 3, "user_weight": 0.01, "item_weight": 0.01}),
+    "cfkg": ("cfkg", {}),
+    "distance": (
+        "cfkg",
+        {"score": "l1", "loss": "margin", "sampling": "any", "inverse": True, "clip_norm": 0.1},
+    ),
+    "cke": ("cke", {"relation_dim": 3}),
+    "contents": ("cke", {"relation_dim": 3, "loss": "bpr", "item_prior": "sum", "text": "on"}),
+    "kgfuse": ("kgfuse", {"triple_weights": (0.0, 1.0), "trial_epochs": 1, "steps": 3}),
+    "by pairs": ("kgfuse", {"triple_weights": (2.0,), "rows": "interaction"}),
+    "kgin": ("kgin", {"loss": "bpr", "num_layers": 2}),
+    "paper": ("kgin", {"form": "paper", "kg_weight": 1.0}),
+    "kgat": (
+        "kgat",
+        {"loss": "bpr", "layer_dims": (8, 4), "relation_dim": 4, "warm_start_epochs": 1},
+    ),
+    "sage": (
+        "kgat",
+        {"aggregator": "graphsage", "layer_dims": (4,), "relation_dim": 4, "kg_weight": 1.0},
+    ),
 }
 COMMON = {"dim": 8, "epochs": 2, "batch_size": 64, "learning_rate": 0.01}
 
@@ -47,43 +73,129 @@ def toy():
     pairs = sorted(map(tuple, np.unique(drawn(draw, 80, 40, count=600), axis=0).tolist()))
     facts = drawn(draw, 60, 3, 60, count=200)
     sizes = {"num_users": 80, "num_items": 40, "num_entities": 60}
-    return dataset(pairs[::2] + pairs[1::4], pairs[3::4], triples=facts, **sizes)
+    return with_texts(dataset(pairs[::2] + pairs[1::4], pairs[3::4], triples=facts, **sizes))
 
 
-def trained(name, dtype, world):
-    """Return losses of all epochs, the final tables, and the gradients of the first step."""
+SINGLE = ("softmax", "lightkg", "cfkg", "cke", "kgfuse", "kgin", "kgat")
+MOVED = {
+    "kgat": {"layer_dims": (4,), "relation_dim": 4, "kg_weight": 1.0},
+    "kgin": {"num_layers": 2},
+    "kgfuse": {"triple_weights": (0.0, 1.0), "trial_epochs": 3, "steps": 3},
+}
+
+
+def trained(name, dtype, world, whats=("gradient", "final")):
+    """Return losses of all epochs, the final state, and the gradients of the first steps."""
     torch.set_default_dtype(dtype)
     model_name, settings = CASES[name]
     chosen = choose(model_name, "default", {**COMMON, **settings})
     data = toy()
     found = {}
-    for what in ("gradient", "final"):
+    for what in whats:
         model = build_model(chosen, data, 0)
         plan = model.plan()
         apart = Apart(model, plan, world) if world.size > 1 else None
         if what == "gradient":
-            device = torch.device("cpu")
-            if plan.begin_epoch is not None:
-                plan.begin_epoch(1, 0)
-            (one,) = rounds_of(model, data, chosen.train, seed=0, device=device)
-            value = plan.objectives[0].loss(next(iter(one.batches(1)))[0])
-            total = sum(value.values()) if isinstance(value, dict) else value
-            total.backward()
-            tables = [table.grad for table in plan.split.tables]
-            found["tables"] = [apart.columns.whole(table) if apart else table for table in tables]
+            found |= first_steps(name, model, chosen.train, world, apart)
         else:
-            arguments = {"seed": 0, "device": torch.device("cpu"), "plan": plan, "apart": apart}
-            state = train(model, data, chosen.train, **arguments)
-            found["losses"] = [
-                [v for k, v in record.items() if k not in ("epoch", "seconds")]
-                for record in state.history
-            ]
-            found["final"] = [table.detach() for table in plan.split.tables]
+            found |= all_epochs(model, chosen.train, apart, plan)
     torch.set_default_dtype(torch.float32)
-    return {
-        "losses": found["losses"],
-        **{key: [t.flatten().tolist() for t in found[key]] for key in ("tables", "final")},
-    }
+    return found
+
+
+def first_steps(name, model, config, world, apart):
+    """Return the gradient of the first step of each round, and the bytes that it sent."""
+    plan = model.plan()
+    if plan.begin_epoch is not None:
+        plan.begin_epoch(1, 0)
+    sums = {}
+    found = {"sent": [], "predicted": []}
+    for one in rounds_of(model, toy(), config, seed=0, device=torch.device("cpu")):
+        model.zero_grad()
+        batches = next(iter(one.batches(1)))
+        before = sum(world.sent.values())
+        losses = []
+        for objective, batch in zip(one.objectives, batches, strict=True):
+            value = objective.loss(batch)
+            every = value.values() if isinstance(value, dict) else [value]
+            losses += [objective.weight * part for part in every]
+        torch.stack(losses).sum().backward()
+        found["sent"].append(sum(world.sent.values()) - before)
+        formula = getattr(Bytes(world.size), name, None)
+        found["predicted"].append(formula and formula(model, *batches))
+        for key, value in model.named_parameters():
+            if value.grad is not None:
+                here = apart is not None and any(
+                    value is table for table in apart.plan.split.tables
+                )
+                whole = apart.columns.whole(value.grad) if here else value.grad
+                sums[key] = sums.get(key, 0) + whole
+    found["tables"] = [sums[key].flatten().tolist() for key in sorted(sums)]
+    return found
+
+
+def all_epochs(model, config, apart, plan):
+    """Return the losses, and the state at the end."""
+    data, device = toy(), torch.device("cpu")
+    arguments = {"seed": 0, "device": device, "plan": plan, "apart": apart}
+    if plan.compare is not None:
+        arguments["validate"] = validator("ndcg@10", data, device, model)
+    state = train(model, data, config, **arguments)
+    losses = [
+        [v for k, v in record.items() if k != "epoch" and not k.endswith("seconds")]
+        for record in state.history
+    ]
+    final = [value.double().flatten().tolist() for _, value in sorted(model.state_dict().items())]
+    return {"losses": losses, "final": final}
+
+
+class Bytes:
+    """The bytes of a step by the formulas, of the cases that have one here."""
+
+    def __init__(self, world):
+        self.shared = {"size": 8, "world": world}
+
+    def added(self, count):
+        return bytes_of("scores", rows=count, **self.shared)
+
+    def gathered(self, count):
+        return bytes_of("gather", rows=count, dim=8, **self.shared)
+
+    def told_apart(self, batch):
+        """Lengths of heads and tails, gradients of both; scores, and L2."""
+        tails = batch.negative.numel() + len(batch.head)
+        return self.added(2 * (tails + len(batch.head))) + self.added(tails + 1)
+
+    def lightkg(self, model, batch):
+        ends = [torch.unique(x) for x in (batch.user, batch.user, batch.positive, batch.negative)]
+        scores = len(batch.user) + batch.negative.numel() + len(model.numbers) + 2
+        return self.added(scores) + self.gathered(sum(map(len, ends)))
+
+    def cfkg(self, model, batch, facts):
+        rows = len(batch.user) + model.warm.count
+        return self.gathered(rows) + self.added(2 * rows + 2) + self.told_apart(facts)
+
+    def cke(self, model, batch, facts):
+        rows = len(batch.user) + model.contrast.count
+        return self.gathered(rows) + self.added(2) + self.added(3 * len(facts.head) * 3)
+
+    def kgfuse(self, model, batch, facts):
+        rows = model.graphs.best.warm.count + len(batch.user)
+        return 2 * self.gathered(rows) + self.added(4) + self.told_apart(facts)
+
+    def kgin(self, model, batch):
+        logits = 2 * model.intent_logits.numel()  # of both layers
+        return self.added(model.plan().split.sums + logits + 2 * len(batch.user) + 1)
+
+    def kgat(self, model, batch):
+        if hasattr(batch, "head"):
+            return self.added(3 * len(batch.head) * model.config.relation_dim)
+        nodes = [batch.user + model.ckg.num_entities, batch.positive, batch.negative]
+        rows = len(torch.unique(torch.cat(nodes)))
+        weights = sum(value.numel() for value in model.layers.parameters())
+        widths, count = model.plan().split.widths, len(model.nodes)
+        dense = dense_bytes(widths, nodes=count, rows=rows, **self.shared)
+        return dense + self.added(4 * rows + weights + len(batch.user) + 1)
 
 
 def counted(world):
@@ -193,30 +305,59 @@ def fitted(folder, world):
     out = folder / "run"
     settings = {**COMMON, "epochs": 6, "parallel": "columns", "patience": 0}
     given = {"on_epoch": watch, "world": world, "resume": out.exists(), "fallback": "off"}
-    import kgrec.runs.fit as runs
-
-    runs._SECONDS_BETWEEN_CHECKPOINTS = 0.0
     fit("lightgcn-kg", toy(), out=out, **settings, **given)
     return [record["softmax"] for record in load_run(out).history]
+
+
+def moved(name, folder, world, last=float("inf")):
+    """Train in float64 into a folder until an epoch, or go on there; return losses and weights."""
+
+    def watch(state):
+        if state.epoch == last:
+            raise KeyboardInterrupt
+
+    out = folder / name
+    settings = {**COMMON, **MOVED[name], "epochs": 4, "parallel": "columns"}
+    given = {"on_epoch": watch, "world": world, "resume": out.exists(), "fallback": "off"}
+    torch.set_default_dtype(torch.float64)
+    try:
+        run = fit(name, toy(), out=out, **settings, **given)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    losses = [
+        [v for k, v in sorted(one.items()) if not k.endswith("seconds")] for one in run.history
+    ]
+    return losses, run.model.state_dict()
+
+
+def everything(folder, world):
+    """What all that is compared in one go finds."""
+    found = {name: trained(name, torch.float64, world) for name in CASES}
+    for name in SINGLE:
+        found[f"{name} single"] = trained(name, torch.float32, world, ["gradient"])
+    found["float32"] = trained("softmax", torch.float32, world, ["final"])
+    if world.size > 1:
+        found["counted"] = counted(world)
+        try:
+            world.agree({"dataset": "a" if world.first else "b"})
+        except RuntimeError as error:
+            found["disagreed"] = str(error)
+        for name in MOVED:
+            with suppress(KeyboardInterrupt):
+                moved(name, folder / f"begun-{world.size}", world, last=2)
+    for share in (False, True):
+        name = f"lists-{share}-{world.size}"
+        recommend_all(tied_run(), folder / name, k=9, chunk=7, share_items=share, world=world)
+    return found
 
 
 def main():
     work, folder = sys.argv[1], Path(sys.argv[2])
     world = World.here()
     found = {}
+    fits._SECONDS_BETWEEN_CHECKPOINTS = 0.0
     if work == "all":
-        for name in CASES:
-            found[name] = trained(name, torch.float64, world)
-        found["float32"] = trained("softmax", torch.float32, world)
-        if world.size > 1:
-            found["counted"] = counted(world)
-            try:
-                world.agree({"dataset": "a" if world.first else "b"})
-            except RuntimeError as error:
-                found["disagreed"] = str(error)
-        for share in (False, True):
-            name = f"lists-{share}-{world.size}"
-            recommend_all(tied_run(), folder / name, k=9, chunk=7, share_items=share, world=world)
+        found = everything(folder, world)
     if work == "study":
         found = studied(folder, world)
     if work == "fit":

@@ -10,9 +10,13 @@ import pytest
 import torch
 
 from kgrec.errors import ConfigError, WorldError
+from kgrec.runs.run import build_model
+from kgrec.runs.settings import choose
 from kgrec.scale.columns import WHOLE, Columns
 from kgrec.scale.rows import columns_to_rows, row_range, rows_to_columns
 from kgrec.scale.world import World
+from kgrec.testing.worlds import planted
+from kgrec.training.parallel.columns import Apart
 from tests.scale.test_many import start
 
 
@@ -106,6 +110,11 @@ def test_alone_tables_are_whole():
     assert WHOLE.rows(x) is x
     assert WHOLE.total(x) is x
     assert WHOLE.sums is None
+    assert WHOLE.added is None
+    assert WHOLE.block(2) is None
+    assert WHOLE.alike(x)[0] is x
+    assert WHOLE.part(x) is x
+    assert WHOLE.sum(x.sum(), 3) == 15
     assert x[WHOLE.share(3)].shape == (3, 2)
     assert columns_to_rows(x, World()) is x
     assert rows_to_columns(x, World(), 3) is x
@@ -125,6 +134,40 @@ def test_columns_and_shares_of_a_batch_cut_evenly():
 def test_processes_that_do_not_divide_the_columns_are_refused():
     with pytest.raises(ConfigError, match=r"16 columns .* 3 processes. Start 1, 2, 4, 8, 16"):
         Columns(World(0, 3), 16)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "width"),
+    [
+        ("lightkg", {}, 8),
+        ("cfkg", {}, 8),
+        ("cke", {}, 8),
+        ("kgfuse", {}, 8),
+        ("kgin", {}, 8),
+        ("kgat", {}, 8),
+        ("kgat", {"dim": 9, "layer_dims": (6, 4)}, 4),
+    ],
+)
+def test_models_that_three_processes_do_not_divide_are_refused(name, settings, width):
+    data = planted("knowledge")
+    model = build_model(choose(name, "default", {"dim": 8, **settings}), data, 0)
+    before = [(key, value.shape) for key, value in model.named_parameters()]
+    with pytest.raises(ConfigError, match=f"^{width} columns are not divided by 3 processes"):
+        Apart(model, model.plan(), World(2, 3))
+    assert before == [(key, value.shape) for key, value in model.named_parameters()]
+
+
+def test_every_process_says_that_it_does_not_fit(root, tmp_path):
+    """Exit code 2 and one line each, and nothing is written."""
+    out = tmp_path / "run"
+    words = ["-m", "kgrec", "-q", "train", "films", "--model", "kgin", "--out", str(out)]
+    codes, errors = start(2, root, *words, "--set", "parallel=columns", "--set", "dim=7")
+    assert codes == [2, 2], errors
+    for rank, error in enumerate(errors):
+        line = f"kgrec: rank {rank}: 7 columns are not divided by 2 processes."
+        assert error.startswith(line), error
+        assert error.count("\n") == 1
+    assert not out.exists()
 
 
 def test_torch_distributed_is_imported_where_it_is_used(root):

@@ -194,7 +194,8 @@ class RankedLight(LightRecommender):
         times = torch.bincount(used, minlength=len(start)).to(start.dtype)
         ego: Tensor = (times * start.square().sum(1)).sum() / (2 * len(row))
         weight: float = self.config.l2_weight
-        return self.warm.by_user(z[count:], z[:count], row, positive) + weight * ego
+        loss: Tensor = self.warm.by_user(z[count:], z[:count], row, positive, self.shard)
+        return loss + weight * self.shard.total(ego)
 
     def _sampled_loss(self, batch: PositiveBatch) -> Float[Tensor, ""]:
         """Return the softmax over drawn items."""
@@ -217,8 +218,12 @@ class RankedLight(LightRecommender):
         propagated linearly never meet.
         """
         edges = self.graph.csr.num_edges
-        tables = Split((self.nodes,), edges, self.config.num_layers)
-        return {"parallel": "columns", "split": tables} if self.splits else {}
+        split = Split(self.apart(), edges, self.config.num_layers)
+        return {"parallel": "columns", "split": split} if self.splits else {}
+
+    def apart(self) -> tuple[nn.Parameter, ...]:
+        """Return the tables that can lie apart by columns."""
+        return (self.nodes,)
 
 
 class FactLight(RankedLight):
@@ -252,9 +257,9 @@ class FactLight(RankedLight):
         more = self.fact_objectives()
         return Plan((ranking, *more), joint=bool(more))
 
-    def split(self) -> dict[str, Any]:
-        """Return what lies apart: nothing where triples have a loss, which needs whole rows."""
-        return {} if self.facts.weight else super().split()
+    def apart(self) -> tuple[nn.Parameter, ...]:
+        """Return the table of nodes, and that of relations where triples have a loss."""
+        return (self.nodes, *self.facts.tables)
 
 
 class ContrastedLight(RankedLight):

@@ -27,6 +27,7 @@ from kgrec.models.base import (
     Recommender,
     Scorer,
     Span,
+    Split,
 )
 from kgrec.models.knowledge.cfkg_effects import CFKGEffects
 from kgrec.models.sources import Triples
@@ -241,14 +242,16 @@ class CFKG(Recommender):
         """Return how close moved heads are to tails."""
         kind = self.config.score
         if kind == "cosine":
-            unit = unit_rows(tail.flatten(0, 1)).view_as(tail)  # (batch, cand, dim)
-            return (unit_rows(moved).unsqueeze(1) * unit).sum(2) / self.config.temperature
+            flat = unit_rows(tail.flatten(0, 1), self.shard.added)
+            each = unit_rows(moved, self.shard.added).unsqueeze(1) * flat.view_as(tail)
+            return self.shard.total(each.sum(2)) / self.config.temperature
 
         if kind == "inner":
-            return (moved.unsqueeze(1) * tail).sum(2)
+            return self.shard.total((moved.unsqueeze(1) * tail).sum(2))
 
         difference = moved.unsqueeze(1) - tail
-        return -(difference.abs() if kind == "l1" else difference.square()).sum(2)
+        each = difference.abs() if kind == "l1" else difference.square()
+        return -self.shard.total(each.sum(2))
 
     def sampled_loss(self, batch: CorruptedBatch) -> Float[Tensor, ""]:
         """Return the configured loss of facts against their negative tails, with L2 on their
@@ -260,7 +263,7 @@ class CFKG(Recommender):
             take_rows(self.nodes, torch.cat([batch.head, tails])), [len(batch.head), len(tails)]
         )
         relation = take_rows(self.relations, batch.relation)
-        tail = tail.view(-1, count, self.config.dim)
+        tail = tail.view(len(head), count, -1)
         score = self.scores(head + relation, tail)  # (batch, 1 + negatives)
 
         if self.config.loss == "margin":
@@ -270,7 +273,8 @@ class CFKG(Recommender):
         else:
             loss = (score.logsumexp(1) - score[:, 0]).mean()
 
-        return loss + self.config.l2_weight * l2(head, relation, *tail.unbind(1))
+        squares = self.shard.total(l2(head, relation, *tail.unbind(1)))
+        return loss + self.config.l2_weight * squares
 
     def softmax_loss(self, batch: PositiveBatch) -> Float[Tensor, ""]:
         """Return the cross-entropy of interactions over all items that have any, with L2 on the
@@ -280,14 +284,14 @@ class CFKG(Recommender):
         user, items = torch.split(take_rows(self.nodes, rows), [len(batch.user), self.warm.count])
         relation = take_rows(self.relations, torch.zeros_like(batch.user))  # interacts
         positive = take_rows(items, self.warm.position[batch.positive])
-        regularizer = self.config.l2_weight * l2(user, relation, positive)
+        regularizer = self.config.l2_weight * self.shard.total(l2(user, relation, positive))
         moved = user + relation
 
         if self.config.score == "cosine":
-            moved = unit_rows(moved) / self.config.temperature
-            items = unit_rows(items)
+            moved = unit_rows(moved, self.shard.added) / self.config.temperature
+            items = unit_rows(items, self.shard.added)
 
-        return self.warm.softmax(moved, items, batch.positive) + regularizer
+        return self.warm.softmax(moved, items, batch.positive, self.shard) + regularizer
 
     def pair_loss(self, batch: TripleBatch) -> Float[Tensor, ""]:
         """Return the configured loss of facts against one corrupted tail each."""
@@ -302,8 +306,12 @@ class CFKG(Recommender):
 
     def plan(self) -> Plan:
         """Return interactions and triples, trained in one step, or all facts as one set."""
+        plan = Plan(self._objectives(), joint=self.config.sampling != "any")
+        return plan.by_columns(Split((self.nodes, self.relations)))
+
+    def _objectives(self) -> tuple[Objective[Any], ...]:
         if self.config.sampling == "any":
-            head, relation, tail = (torch.from_numpy(part) for part in self._facts())
+            head, relation, tail = (torch.from_numpy(part) for part in self.facts())
             facts = Triples(
                 head,
                 relation,
@@ -312,35 +320,27 @@ class CFKG(Recommender):
                 by_head=True,
                 num_interactions=int((self.ckg.relation == 0).sum()),
             )
-            return Plan((Objective(TripleBatch, self.pair_loss, name="facts", source=facts),))
+            return (Objective(TripleBatch, self.pair_loss, name="facts", source=facts),)
 
         first: Objective[Any]
         if self.config.loss == "softmax":
             first = Objective(PositiveBatch, self.softmax_loss, name="softmax")
         else:
-            drawn = self._drawn(interactions=True)
+            drawn = _drawn(self, interactions=True)
             first = Objective(CorruptedBatch, self.sampled_loss, name="interactions", source=drawn)
 
         if not (self.ckg.relation > 0).any():
-            return Plan((first,), joint=True)
+            return (first,)
 
-        drawn = self._drawn(interactions=False)
+        drawn = _drawn(self, interactions=False)
         second = Objective(CorruptedBatch, self.kg_loss, name="triples", source=drawn)
-        return Plan((first, second), joint=True)
+        return (first, second)
 
-    def _facts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def facts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return heads, relations and tails of what is learned."""
         if self.config.inverse:
             return self.ckg.both_ways()
         return (self.ckg.head, self.ckg.relation, self.ckg.tail)
-
-    def _drawn(self, *, interactions: bool) -> TypedFacts:
-        columns = self._facts()
-        chosen = np.nonzero((columns[1] == 0) == interactions)[0]
-        head, relation, tail = (torch.from_numpy(column[chosen]) for column in columns)
-        power = torch.full((len(self.relations),), self.config.noise_power)
-        power[:: self.ckg.num_relations] = 0.0  # ``interacts`` and its inverse
-        name = "interactions" if interactions else "triples"
-        return TypedFacts((head, relation, tail), self.config.negatives, power, name)
 
     def can_rank(self, data: Dataset) -> Known:
         """Return the users and items that the graph joins to an interaction."""
@@ -373,3 +373,13 @@ class CFKG(Recommender):
     def explanation_effects(self) -> CFKGEffects:
         """Return what the relation ``interacts`` gives, and how plausible facts are."""
         return CFKGEffects(self)
+
+
+def _drawn(model: CFKG, *, interactions: bool) -> TypedFacts:
+    columns = model.facts()
+    chosen = np.nonzero((columns[1] == 0) == interactions)[0]
+    head, relation, tail = (torch.from_numpy(column[chosen]) for column in columns)
+    power = torch.full((len(model.relations),), model.config.noise_power)
+    power[:: model.ckg.num_relations] = 0.0  # ``interacts`` and its inverse
+    name = "interactions" if interactions else "triples"
+    return TypedFacts((head, relation, tail), model.config.negatives, power, name)

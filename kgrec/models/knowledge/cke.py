@@ -6,7 +6,7 @@ https://doi.org/10.1145/2939672.2939673
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from kgrec.models.base import (
     Preset,
     Recommender,
     Span,
+    Split,
     ranking_objective,
 )
 from kgrec.models.knowledge.cke_contents import contents_of
@@ -238,7 +239,7 @@ class CKE(Recommender):
 
         for name in self.encoders:
             code, part = self.code(name, rows)
-            vectors = vectors + code - 0.5  # + x_i, + z_i
+            vectors = vectors + self.shard.part(code) - 0.5  # + x_i, + z_i
             error = error + part
 
         return vectors, error
@@ -258,17 +259,15 @@ class CKE(Recommender):
         weight = self.config.cf_l2_weight
         on_offset = self.config.item_prior == "offset"
         loss = bpr_rows(
-            self.users,
-            vectors,
-            batch.user,
-            *at.chunk(2),
+            *(self.users, vectors, batch.user, *at.chunk(2)),
             l2_weight=weight,
             item_l2_weight=0.0 if on_offset else weight,
+            total=self.shard.sums,
         )
 
         if on_offset:
             squares = (times * take_rows(self.items, distinct).square().sum(1)).sum()
-            loss = loss + weight * squares / (2 * len(batch.user))
+            loss = loss + weight * self.shard.total(squares) / (2 * len(batch.user))
 
         return loss + self.config.content_weight * error
 
@@ -284,8 +283,8 @@ class CKE(Recommender):
         else:
             prior = take_rows(vectors, self.contrast.position[batch.positive])
 
-        loss: Tensor = self.contrast(user, vectors, batch.positive)
-        l2_loss = self.config.cf_l2_weight * l2(user, prior)
+        loss: Tensor = self.contrast(user, vectors, batch.positive, self.shard)
+        l2_loss = self.config.cf_l2_weight * self.shard.total(l2(user, prior))
         return loss + l2_loss + self.config.content_weight * error
 
     def energies(
@@ -299,7 +298,8 @@ class CKE(Recommender):
     ]:
         """Return g of triples and of triples with other tails, and the projected rows."""
         tables = self.entities, self.relations, self.projections
-        return transr_energies(*tables, head, relation, tail, negative_tail, normalized=True)
+        triples = head, relation, tail, negative_tail
+        return transr_energies(*tables, *triples, normalized=True, shard=self.shard)
 
     def kg_loss(self, batch: TripleBatch) -> Float[Tensor, ""]:
         """Return TransR ranking of true against corrupted tails, with L2 on the projected rows."""
@@ -314,12 +314,13 @@ class CKE(Recommender):
         no triples.
         """
         first = ranking_objective(self.config.loss, self.bpr_loss, self.softmax_loss)
-        if not (self.ckg.fact >= 0).any():
-            return Plan((first,), begin_epoch=self._reseed)
+        objectives: tuple[Objective[Any], ...] = (first,)
+        if (self.ckg.fact >= 0).any():
+            triples = _triple_source(self.ckg, by_head=self.config.kg_sampling == "head")
+            objectives += (Objective(TripleBatch, self.kg_loss, name="transr", source=triples),)
 
-        triples = _triple_source(self.ckg, by_head=self.config.kg_sampling == "head")
-        second = Objective(TripleBatch, self.kg_loss, name="transr", source=triples)
-        return Plan((first, second), joint=True, begin_epoch=self._reseed)
+        plan = Plan(objectives, joint=True, begin_epoch=self._reseed)
+        return plan.by_columns(Split((self.users, self.items, self.entities, self.projections)))
 
     def _reseed(self, epoch: int, seed: int) -> None:
         for name, encoder in self.encoders.items():

@@ -27,12 +27,13 @@ from kgrec.models.base import (
     Preset,
     Recommender,
     Span,
+    Split,
     ranking_objective,
 )
 from kgrec.models.knowledge.kgat_effects import KGATEffects
 from kgrec.models.sources import Triples
 from kgrec.models.typed_facts import FactContrast
-from kgrec.nn.aggregators import aggregators
+from kgrec.nn.aggregators import aggregate, aggregators
 from kgrec.nn.dropout import SeededDropout
 from kgrec.nn.init import glorot_uniform
 from kgrec.nn.kge import transr_energies
@@ -44,6 +45,7 @@ from kgrec.ops.relational import rel_scores
 from kgrec.ops.rows import fixed_shapes, take_rows, unit_rows
 from kgrec.ops.softmax import edge_softmax
 from kgrec.random import derive
+from kgrec.scale.columns import Whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +103,8 @@ class KGATConfig:
                 "KGAT needs dim, relation_dim and every one of layer_dims to be at least 1."
             )
 
-        if (
-            self.aggregator not in ("bi-interaction", "gcn", "graphsage")
-            or self.warm_start_epochs < 0
-        ):
+        known = self.aggregator in ("bi-interaction", "gcn", "graphsage")
+        if not known or self.warm_start_epochs < 0:
             raise ConfigError(
                 'KGAT needs aggregator "bi-interaction", "gcn" or "graphsage" and warm_start_epochs >= 0.'
             )
@@ -120,10 +120,8 @@ class KGATConfig:
             )
 
         check_ranking_loss("KGAT", self.loss, self.temperature)
-        if self.attention not in ("live", "static_si") or self.kg_sampling not in (
-            "triple",
-            "head",
-        ):
+        known = self.attention in ("live", "static_si") and self.kg_sampling in ("triple", "head")
+        if not known:
             raise ConfigError(
                 'KGAT needs attention "live" or "static_si" and kg_sampling "triple" or "head".'
             )
@@ -185,10 +183,7 @@ def triple_source(ckg: CollaborativeKG, *, by_head: bool) -> Triples:
     interactions = int((ckg.relation == 0).sum())
 
     return Triples(
-        head,
-        relation,
-        tail,
-        ckg.num_nodes,
+        *(head, relation, tail, ckg.num_nodes),
         by_head=by_head,
         num_triples=len(ckg.relation) - interactions,
         num_interactions=interactions,
@@ -265,7 +260,7 @@ class KGAT(Recommender):
 
     def _propagate(self, rows: Int[Tensor, " cand"]) -> Float[Tensor, "cand dim"]:
         """Return the embeddings of some nodes; the last layer is computed for them alone."""
-        return _concatenated(self._layers(rows))
+        return _concatenated(self._layers(rows), self.shard)
 
     def _layers(self, rows: Int[Tensor, " cand"]) -> list[Float[Tensor, "cand _"]]:
         """Return e^(0), ..., e^(L) of some nodes."""
@@ -279,7 +274,7 @@ class KGAT(Recommender):
                 e, csr, self.attention, reverse, rows, last=number == len(self.layers)
             )  # Eq. (3)
             outputs.append(own)
-            e = layer(ego, near, self.dropout.draw())  # Eqs. (6)-(8)
+            e = aggregate(layer, ego, near, self.dropout.draw(), self.shard)  # Eqs. (6)-(8)
 
         outputs.append(e if self.layers else take_rows(e, rows))
         return outputs
@@ -291,28 +286,30 @@ class KGAT(Recommender):
         """
         if self.config.attention == "live":
             csr = self.graph.csr
-            tables = (self.nodes, self.projections, self.relations)
-            logits = rel_scores(*tables, csr, self.graph.by_relation())  # Eq. (4)
+            e, by = map(self.shard.whole, (self.nodes, self.projections))
+            logits = rel_scores(e, by, self.relations, csr, self.graph.by_relation())  # Eq. (4)
             self.attention.copy_(edge_softmax(logits, csr))  # (edges,), Eq. (5)
 
     def bpr_loss(self, batch: PairwiseBatch) -> Float[Tensor, ""]:
         """Return BPR over interactions, Eq. (13)."""
         nodes = torch.cat([batch.user + self.ckg.num_entities, batch.positive, batch.negative])
-        if fixed_shapes(nodes):
+        if fixed_shapes(nodes) and not self.shard.apart:
             e = self()
             at = nodes
         else:
             rows, at = torch.unique(nodes, return_inverse=True)
             e = self._propagate(rows)  # (distinct nodes of the batch, dim)
 
-        return bpr_rows(e, e, *at.chunk(3), l2_weight=self.config.cf_l2_weight)  # Eq. (13)
+        weight = self.config.cf_l2_weight
+        return bpr_rows(e, e, *at.chunk(3), l2_weight=weight, total=self.shard.sums)  # Eq. (13)
 
     def softmax_loss(self, batch: PositiveBatch) -> Float[Tensor, ""]:
         """Return the cosine softmax over all items that have training interactions."""
         users, items = self._users_and_items()
         user = take_rows(users, batch.user)
-        loss: Tensor = self.contrast(user, self.contrast.of(items), batch.positive)
-        return loss + self.config.cf_l2_weight * l2(user, take_rows(items, batch.positive))
+        loss: Tensor = self.contrast(user, self.contrast.of(items), batch.positive, self.shard)
+        squares = self.shard.total(l2(user, take_rows(items, batch.positive)))
+        return loss + self.config.cf_l2_weight * squares
 
     def matrix_factorization_loss(self, batch: PairwiseBatch) -> Float[Tensor, ""]:
         """Return BPR-MF on the embeddings alone, with the L2 of the authors' BPR-MF: not divided by
@@ -320,13 +317,13 @@ class KGAT(Recommender):
         """
         rows = batch.user + self.ckg.num_entities, batch.positive, batch.negative
         weight = self.config.cf_l2_weight * len(batch.user)
-        return bpr_rows(self.nodes, self.nodes, *rows, l2_weight=weight)
+        return bpr_rows(self.nodes, self.nodes, *rows, l2_weight=weight, total=self.shard.sums)
 
     def kg_loss(self, batch: TripleBatch) -> Float[Tensor, ""]:
         """Return TransR ranking of true against corrupted tails, Eqs. (1)-(2)."""
         tables = (self.nodes, self.relations, self.projections)
         triples = (batch.head, batch.relation, batch.tail, batch.negative_tail)
-        true, corrupted, projected = transr_energies(*tables, *triples)  # Eq. (1)
+        true, corrupted, projected = transr_energies(*tables, *triples, shard=self.shard)  # Eq. (1)
         ranking = translation_ranking(true, corrupted)  # Eq. (2)
         return ranking + self.config.kg_l2_weight * l2(*projected)
 
@@ -342,6 +339,9 @@ class KGAT(Recommender):
         second = Objective(TripleBatch, self.kg_loss, kg, name="transr", source=triples)
         objectives = (first, second, *self.facts.objectives(lambda: self.nodes, (self.nodes,)))
         plan = Plan(objectives, begin_epoch=self._reseed, after_epoch=self.refresh_attention)
+        widths = (self.config.dim, *self.config.layer_dims)
+        tables = (self.nodes, self.projections, *self.facts.tables)
+        plan = plan.by_columns(Split(tables, self.graph.csr.num_edges, len(self.layers), widths))
         if not self.config.warm_start_epochs:
             return plan
 
@@ -359,7 +359,7 @@ class KGAT(Recommender):
     def scorer(self) -> DotProduct:
         """Return the propagated embeddings, Eq. (12)."""
         layers = self._layers(self.ranked_nodes)
-        e = _concatenated(layers)
+        e = _concatenated(layers, self.shard)
         users = e[self.ckg.num_items :]
         items = ranked_items(e[: self.ckg.num_items], self.config.loss)
         if not self.layers:  # without a layer a history reaches no one
@@ -383,9 +383,9 @@ class KGAT(Recommender):
         return KGATEffects(self)
 
 
-def _concatenated(layers: list[Float[Tensor, "cand _"]]) -> Float[Tensor, "cand dim"]:
+def _concatenated(layers: list[Float[Tensor, "cand _"]], shard: Whole) -> Float[Tensor, "cand dim"]:
     """Return e*, whose first layer alone keeps its length, Eq. (11)."""
-    return torch.cat([layers[0], *map(unit_rows, layers[1:])], 1)
+    return torch.cat([layers[0], *(unit_rows(one, shard.added) for one in layers[1:])], 1)
 
 
 def _fold_in(
@@ -414,4 +414,4 @@ def _fold_in(
         ego = layer(ego, (pi.unsqueeze(2) * items[history]).sum(1))  # Eqs. (3), (6)-(8)
         outputs.append(ego)
 
-    return _concatenated(outputs)
+    return _concatenated(outputs, model.shard)

@@ -18,7 +18,7 @@ from kgrec.data.records.known import Known, with_interactions
 from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.log import logger
-from kgrec.models.base import Objective, Plan, Preset, Recommender, Scorer, Span, Validate
+from kgrec.models.base import Objective, Plan, Preset, Recommender, Scorer, Span, Split, Validate
 from kgrec.models.blend import BlendScorer, Mixture, Remembered
 from kgrec.models.folding import folding
 from kgrec.models.graph.base import FactLight
@@ -320,7 +320,11 @@ class KGFuse(Mixture):
     def plan(self) -> Plan:
         """Return B's losses in one step; v is chosen after epochs, the rest at the end."""
         objectives = self.graphs.objectives()
-        return Plan(objectives, joint=True, compare=self.graphs.compare, settle=self._settle)
+        plan = Plan(objectives, joint=True, compare=self.graphs.compare, settle=self._settle)
+        graphs = self.graphs.trained().values()
+        tables = tuple(table for graph in graphs for table in graph.apart())
+        edges = sum(graph.graph.csr.num_edges for graph in graphs)
+        return plan.by_columns(Split(tables, edges, self.config.num_layers))
 
     def _settle(self, validate: Validate | None) -> None:
         """Choose w by item weights alone, then g, each member over its scale."""
@@ -384,8 +388,7 @@ class KGFuse(Mixture):
     def scorers(self) -> list[Scorer]:
         """Return the members' scorers, which fold people in each by itself."""
         graph = self.graphs.best
-        folded = folding(graph, graph.scorer(), self.data, graph.config)
-        return [self.item_weights.scorer(), folded]
+        return [self.item_weights.scorer(), folding(graph, graph.scorer(), self.data, graph.config)]
 
     def mixed(self, scorers: Sequence[Scorer]) -> Scorer:
         """Return the sum of the members' scorers, Eq. (1)."""

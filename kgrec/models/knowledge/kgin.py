@@ -20,7 +20,15 @@ from kgrec.errors import ConfigError
 from kgrec.graph.ckg import USER_FACT, CollaborativeKG
 from kgrec.graph.reach import reached
 from kgrec.graph.typed_mean import RelationalMeans
-from kgrec.models.base import DotProduct, Plan, Preset, Recommender, Span, ranking_objective
+from kgrec.models.base import (
+    DotProduct,
+    Plan,
+    Preset,
+    Recommender,
+    Span,
+    Split,
+    ranking_objective,
+)
 from kgrec.models.knowledge.kgin_effects import KGINEffects
 from kgrec.models.typed_facts import FactContrast
 from kgrec.nn.dropout import SeededDropout
@@ -204,7 +212,8 @@ class KGIN(Recommender):
         """Return the intents' embeddings, attentive combinations of the relations', Eqs.
         (2)-(3).
         """
-        return torch.softmax(self.intent_logits, 1) @ self.relations  # Eqs. (2)-(3)
+        shares = torch.softmax(self.intent_logits, 1)
+        return self.shard.alike(shares)[0] @ self.relations  # Eqs. (2)-(3)
 
     def aggregate_users(
         self,
@@ -219,7 +228,8 @@ class KGIN(Recommender):
             users: The users at this layer.
             ego: The users at layer 0.
         """
-        mixed = items * (self.choice(users, ego) @ self.intent_vectors())  # Eqs. (7)-(8)
+        choice = self.shard.alike(self.choice(users, ego))[0]
+        mixed = items * (choice @ self.intent_vectors())  # Eqs. (7)-(8)
         if self.config.form == "code":
             return mixed + items
 
@@ -233,7 +243,7 @@ class KGIN(Recommender):
         """
         keys = self.intent_vectors() if self.keys is None else self.keys
         by = users if self.config.form == "code" else ego
-        return torch.softmax(by @ keys.T, 1)  # (users, heads), Eq. (9)
+        return torch.softmax(self.shard.total(by @ keys.T), 1)  # (users, heads), Eq. (9)
 
     def _layers(self) -> _Layers:
         """Return the entities that each layer starts from, and the final embeddings of users and
@@ -256,28 +266,36 @@ class KGIN(Recommender):
 
             gathered = typed_sum(entities, graph.edges, weight, vectors)  # Eq. (10)
             message, mean = torch.split(gathered, [len(gathered) - len(users), len(users)])
-            users = unit_rows(self.message_dropout(self.aggregate_users(mean, users, ego)))
-            entities = unit_rows(self.message_dropout(message))
+            users = self._handed_on(self.aggregate_users(mean, users, ego))
+            entities = self._handed_on(message)
             all_users = all_users + users  # Eq. (13)
             all_items = all_items + entities[: self.ckg.num_items]
 
         return starts, all_users, all_items
 
+    def _handed_on(self, message: Float[Tensor, "nodes dim"]) -> Float[Tensor, "nodes dim"]:
+        """Return messages after dropout, normalized."""
+        return unit_rows(self.message_dropout(message, self.shard), self.shard.added)
+
     def relation_vectors(self) -> Float[Tensor, "relations dim"]:
         """Return what edges multiply by; an interaction hands on the item as it is."""
-        return torch.cat([self.relations, self.relations.new_ones(1, self.config.dim)])
+        return torch.cat([self.relations, self.relations.new_ones(1, self.relations.shape[1])])
 
     def independence(self) -> Float[Tensor, ""]:
         """Return how much the intents say the same, Eqs. (4)-(6): 0 or more, less is better."""
-        rows = self.intent_logits if self.config.form == "code" else self.intent_vectors()
-        return dependence(rows, self.config.independence)
+        if self.config.form == "code":
+            return dependence(self.intent_logits, self.config.independence)
+
+        rows = self.shard.rows(self.intent_vectors())
+        return self.shard.mean(dependence(rows, self.config.independence), 1)
 
     def bpr_loss(self, batch: PairwiseBatch) -> Float[Tensor, ""]:
         """Return BPR with the independence of intents and L2 on the final rows, Eqs. (15)-(16)."""
         _, users, items = self._layers()
         user = take_rows(users, batch.user)
         positive, negative = take_rows(items, torch.cat([batch.positive, batch.negative])).chunk(2)
-        loss = bpr((user * positive).sum(1), (user * negative).sum(1))  # Eqs. (14)-(15)
+        scores = (self.shard.total((user * item).sum(1)) for item in (positive, negative))
+        loss = bpr(*scores)  # Eqs. (14)-(15)
         return loss + self._penalty(user, positive, negative)  # Eq. (16)
 
     def softmax_loss(self, batch: PositiveBatch) -> Float[Tensor, ""]:
@@ -286,18 +304,19 @@ class KGIN(Recommender):
         """
         _, users, items = self._layers()
         user = take_rows(users, batch.user)
-        loss: Tensor = self.contrast(user, self.contrast.of(items), batch.positive)
+        loss: Tensor = self.contrast(user, self.contrast.of(items), batch.positive, self.shard)
         return loss + self._penalty(user, take_rows(items, batch.positive))
 
     def _penalty(self, *rows: Float[Tensor, "batch dim"]) -> Float[Tensor, ""]:
         apart = self.config.independence_weight * self.independence()
-        return self.config.l2_weight * l2(*rows) + apart
+        return self.config.l2_weight * self.shard.total(l2(*rows)) + apart
 
     def plan(self) -> Plan:
         """Return the configured loss, and that of triples where it has a weight."""
         objective = ranking_objective(self.config.loss, self.bpr_loss, self.softmax_loss)
         more = self.facts.objectives(lambda: self.nodes)
-        return Plan((objective, *more), joint=bool(more), begin_epoch=self._reseed)
+        plan = Plan((objective, *more), joint=bool(more), begin_epoch=self._reseed)
+        return plan.by_columns(_split(self))
 
     def _reseed(self, epoch: int, seed: int) -> None:
         self.message_dropout.reseed(derive(seed, "dropout", epoch))
@@ -315,27 +334,7 @@ class KGIN(Recommender):
         """Return the final embeddings, Eq. (14)."""
         starts, users, items = self._layers()
         ranked = ranked_items(items, self.config.loss)
-        return DotProduct(users, ranked, fold=partial(self._fold_in, starts))
-
-    def _fold_in(
-        self,
-        starts: list[Float[Tensor, "entities dim"]],
-        history: Int[Tensor, "batch hist"],
-        mask: Bool[Tensor, "batch hist"],
-    ) -> Float[Tensor, "batch dim"]:
-        """Return e* of new users: they start at the mean of the known users and gather from their
-        history.
-        """
-        ego = self.nodes[self.ckg.num_entities :].mean(0, keepdim=True).expand(len(history), -1)
-        share = (mask / mask.sum(1, keepdim=True).clamp(min=1)).to(ego.dtype).unsqueeze(2)
-        users = total = ego
-
-        for entities in starts:
-            mean = (entities[history] * share).sum(1)  # (batch, dim)
-            users = unit_rows(self.aggregate_users(mean, users, ego))
-            total = total + users  # Eq. (13)
-
-        return total
+        return DotProduct(users, ranked, fold=partial(_fold_in, self, starts))
 
     def export_vectors(self) -> Mapping[str, Float[Tensor, "nodes _"]]:
         """Return users and items as they are ranked by, and the relations, those of inverses
@@ -349,6 +348,37 @@ class KGIN(Recommender):
     def explanation_effects(self) -> KGINEffects:
         """Return effects of facts, means taken over those that are left, and parts by intent."""
         return KGINEffects(self)
+
+
+def _fold_in(
+    model: KGIN,
+    starts: list[Float[Tensor, "entities dim"]],
+    history: Int[Tensor, "batch hist"],
+    mask: Bool[Tensor, "batch hist"],
+) -> Float[Tensor, "batch dim"]:
+    """Return e* of new users: they start at the mean of the known users and gather from their
+    history.
+    """
+    ego = model.nodes[model.ckg.num_entities :].mean(0, keepdim=True).expand(len(history), -1)
+    share = (mask / mask.sum(1, keepdim=True).clamp(min=1)).to(ego.dtype).unsqueeze(2)
+    users = total = ego
+
+    for entities in starts:
+        mean = (entities[history] * share).sum(1)  # (batch, dim)
+        users = unit_rows(model.aggregate_users(mean, users, ego))
+        total = total + users  # Eq. (13)
+
+    return total
+
+
+def _split(model: KGIN) -> Split:
+    keys = () if model.keys is None else (model.keys,)
+    tables = (model.nodes, model.relations, *keys, *model.facts.tables)
+    layers, users = model.config.num_layers, model.ckg.num_users
+    # lengths of rows and choices of users; gradients of both
+    lengths = (layers - 1) * len(model.nodes) + users + model.ckg.num_items
+    sums = 2 * (lengths + layers * users * model.config.num_intents)
+    return Split(tables, len(model.graph.everywhere.weight), layers, sums=sums)
 
 
 def _take_keys(model: nn.Module, state: Mapping[str, Tensor], prefix: str, *_: object) -> None:

@@ -21,11 +21,12 @@ from kgrec.graph.ckg import USER_FACT, CollaborativeKG
 from kgrec.graph.reach import reached
 from kgrec.graph.relational import RelationalGraph
 from kgrec.graph.symmetric import PairGraph
-from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, Span
+from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, Span, Split
 from kgrec.models.knowledge.lightkg_effects import LightKGEffects
 from kgrec.models.sources import NegativeSource, Pairs
 from kgrec.nn.dropout import SeededDropout
 from kgrec.nn.init import glorot_uniform
+from kgrec.ops.csr import Csr
 from kgrec.ops.propagate import propagate
 from kgrec.ops.rows import take_rows, unit_rows
 from kgrec.random import derive
@@ -160,11 +161,11 @@ class LightKG(Recommender):
 
     def weights(self) -> Float[Tensor, " edges"]:
         """Return the weight of each edge."""
-        return self.numbers[self.graph.relation.long()] * self.norm
+        return self.shard.alike(self.numbers)[0][self.graph.relation.long()] * self.norm
 
     def forward(self) -> Float[Tensor, "nodes dim"]:
         """Return z of all nodes."""
-        x: Tensor = self.dropout(self.nodes)
+        x: Tensor = self.dropout(self.nodes, self.shard)
         return self._layers(x) / (self.config.num_layers + 1)
 
     def _layers(self, x: Float[Tensor, "nodes dim"]) -> Float[Tensor, "nodes dim"]:
@@ -183,8 +184,8 @@ class LightKG(Recommender):
         flat = batch.negative.flatten()
         u, positive = take_rows(z, torch.cat([user, batch.positive])).chunk(2)
         negative = take_rows(z, flat).view(*batch.negative.shape, -1)
-        own = (u * positive).sum(1, keepdim=True)
-        other = (negative @ u.unsqueeze(2)).squeeze(2)  # (batch, cand)
+        own = self.shard.total((u * positive).sum(1, keepdim=True))
+        other = self.shard.total((negative @ u.unsqueeze(2)).squeeze(2))  # (batch, cand)
         apart = self.config.user_weight * self.contrast(user, user)
         apart = apart + self.config.item_weight * self.contrast(batch.positive, flat)
         return {"bpr": softplus(other - own).mean(), "contrast": apart}
@@ -193,15 +194,18 @@ class LightKG(Recommender):
         """Return how alike the embeddings of two lists of nodes are, summed over all pairs: pairs
         with common neighbors may be more so.
         """
-        rows, times_a = torch.unique(a, return_counts=True)
+        distinct, times_a = torch.unique(a, return_counts=True)
         columns, times_b = torch.unique(b, return_counts=True)
+        some = self.shard.share(len(distinct))
+        rows = distinct[some]
         pairs = torch.outer(self.scale[rows], self.scale[columns])
         alike = 1 - self.common(rows, columns) * pairs
-        left, right = (unit_rows(take_rows(self.nodes, some)) for some in (rows, columns))
-        logits = left @ right.T * alike / self.config.temperature
+        ends = (distinct, columns)
+        left, right = (unit_rows(self.shard.rows(take_rows(self.nodes, end))) for end in ends)
+        logits = left[some] @ right.T * alike / self.config.temperature
         each: Tensor = (1 - pairs) * torch.exp(logits)  # (distinct a, distinct b)
-        total: Tensor = times_a.to(each.dtype) @ each @ times_b.to(each.dtype)
-        return total
+        total: Tensor = times_a[some].to(each.dtype) @ each @ times_b.to(each.dtype)
+        return self.shard.sum(total, len(distinct))
 
     def common(
         self, rows: Int[Tensor, " batch"], columns: Int[Tensor, " cand"]
@@ -209,7 +213,8 @@ class LightKG(Recommender):
         """Return the number of common neighbors among users and items, one more for two that are
         neighbors, of distinct nodes, ascending.
         """
-        left, right = self._neighbors(rows), self._neighbors(columns)
+        near, dtype = self.near.csr, self.nodes.dtype
+        left, right = (_neighbors(near, some, dtype) for some in (rows, columns))
         counts: Tensor = torch.sparse.mm(left, right.T).to_dense()
         beside = torch.zeros_like(counts)
         at, neighbor = left.coalesce().indices()
@@ -218,23 +223,12 @@ class LightKG(Recommender):
         beside[at[there], column[there]] = 1.0
         return counts + beside
 
-    def _neighbors(self, nodes: Int[Tensor, " _"]) -> Tensor:
-        """Return the neighbors of nodes among users and items, a sparse row of ones each."""
-        csr = self.near.csr
-        degree = csr.degree[nodes]
-        row = torch.repeat_interleave(torch.arange(len(nodes), device=nodes.device), degree)
-        within = torch.arange(len(row), device=row.device) - (degree.cumsum(0) - degree)[row]
-        at = csr.ptr[nodes][row] + within
-        ones = torch.ones(len(row), dtype=self.nodes.dtype, device=row.device)
-        size = (len(nodes), csr.num_nodes)
-        indices = torch.stack([row, csr.idx[at].long()])
-        return torch.sparse_coo_tensor(indices, ones, size, check_invariants=False)
-
     def plan(self) -> Plan:
         """Return one objective on interactions with several negatives each."""
         source = Pairs(NegativeSource(self.config.negatives))
         objective = Objective(SampledBatch, self.loss, name="lightkg", source=source)
-        return Plan((objective,), begin_epoch=self._reseed)
+        split = Split((self.nodes,), self.graph.csr.num_edges, self.config.num_layers)
+        return Plan((objective,), begin_epoch=self._reseed).by_columns(split)
 
     def _reseed(self, epoch: int, seed: int) -> None:
         self.dropout.reseed(derive(seed, "dropout", epoch))
@@ -280,6 +274,18 @@ class LightKG(Recommender):
     def explanation_effects(self) -> LightKGEffects:
         """Return exact parts and effects: scores are linear."""
         return LightKGEffects(self)
+
+
+def _neighbors(csr: Csr, nodes: Int[Tensor, " _"], dtype: torch.dtype) -> Tensor:
+    """Return the neighbors of nodes among users and items, a sparse row of ones each."""
+    degree = csr.degree[nodes]
+    row = torch.repeat_interleave(torch.arange(len(nodes), device=nodes.device), degree)
+    within = torch.arange(len(row), device=row.device) - (degree.cumsum(0) - degree)[row]
+    at = csr.ptr[nodes][row] + within
+    ones = torch.ones(len(row), dtype=dtype, device=row.device)
+    size = (len(nodes), csr.num_nodes)
+    indices = torch.stack([row, csr.idx[at].long()])
+    return torch.sparse_coo_tensor(indices, ones, size, check_invariants=False)
 
 
 def _users_and_items(ckg: CollaborativeKG) -> PairGraph:

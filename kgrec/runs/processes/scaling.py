@@ -45,7 +45,8 @@ def advice_for(
 
 def advice_of_description(path: str, worlds: Sequence[int], hardware: str | None = None) -> Advice:
     """Return how many processes a training is worth whose data are only described: a TOML file of
-    ``nodes``, ``edges``, ``dim``, ``layers``, ``batch``, ``interactions``, ``softmax``, ``size``.
+    ``nodes``, ``edges``, ``dim``, ``layers``, ``batch``, ``interactions``, ``softmax``, ``size``,
+    ``widths``, ``sums``.
 
     Raises:
         DataError: If the file cannot be read.

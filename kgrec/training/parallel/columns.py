@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from kgrec.errors import ConfigError, ModelError
-from kgrec.models.base import Plan, Recommender
+from kgrec.models.base import Plan, Recommender, Scorer
+from kgrec.models.typed_facts import FactContrast
 from kgrec.ops.optimizer import Optimizer
-from kgrec.scale.columns import WHOLE, Columns
+from kgrec.scale.columns import WHOLE, Columns, Whole
 from kgrec.scale.world import World
 from kgrec.training.checkpoint import TrainState
 from kgrec.training.config import TrainConfig
@@ -40,12 +41,14 @@ class Apart:
         self.plan = plan
         self.world = world
         self._tables = plan.split.tables
+        for width in plan.split.widths:
+            Columns(world, width)
         self.columns = Columns(world, self._tables[0].shape[1])
         own = {id(table) for table in self._tables}
         self._names = [name for name, value in model.named_parameters() if id(value) in own]
         for table in self._tables:
             table.data = self.columns.own(table.data)
-        model.shard = self.columns
+        self._take(self.columns)
         self._optimizers: Sequence[Optimizer] = ()
 
     @property
@@ -62,24 +65,52 @@ class Apart:
         whole = [self.columns.whole_to_first(table) for table in apart]
         if self.first:
             self._put([table for table in whole if table is not None])
-            self.model.shard = WHOLE
+        self._take(WHOLE)
         try:
             yield
         finally:
             self._put(apart)
-            self.model.shard = self.columns
+            self._take(self.columns)
 
     def whole_again(self) -> None:
         """Put the model together, in every process."""
         self._put([self.columns.whole(table.data) for table in self._tables])
-        self.model.shard = WHOLE
+        self._take(WHOLE)
 
     def validated(self, validate: Callable[[], float]) -> float:
         """Return the number that the first process finds with whole tables, to all: they go on,
         and stop, together.
         """
         with self.together():
-            return float(self.world.hear(validate() if self.first else None, patient=True))
+            return self._said(validate)
+
+    def compared(
+        self,
+        compare: Callable[[Callable[[Scorer], float]], None],
+        measure: Callable[[Scorer], float],
+    ) -> None:
+        """Let the model compare what it trains side by side, by numbers that the first process finds
+        with whole tables. A scorer of another process is of its columns, and is not asked.
+        """
+        with self.together():
+            compare(lambda scorer: self._said(lambda: measure(scorer)))
+
+    def settled(self, settle: Callable[[], None]) -> None:
+        """Let the first process settle what the whole model leaves to it, and give the model to all."""
+        if self.first:
+            settle()
+
+        state = self.model.state_dict()
+        shapes = {name: (list(value.shape), str(value.dtype)) for name, value in state.items()}
+        found = {}
+        for name, (shape, dtype) in self.world.hear(shapes, patient=True).items():
+            like = state[name]
+            if not self.first:
+                like = like.new_empty(shape, dtype=getattr(torch, dtype.removeprefix("torch.")))
+            found[name] = self.world.from_first(like)
+
+        if not self.first:
+            self.model.load_state_dict(found)
 
     def square(self, gradients: Sequence[Tensor], tables: Sequence[bool]) -> Tensor:
         """Return the sum of the squares of gradients, those of tables over all columns."""
@@ -138,7 +169,7 @@ class Apart:
             places = {number for number, p in enumerate(_parameters(optimizer)) if id(p) in own}
             of = {
                 number: {
-                    name: turn(value) if number in places and value.ndim == 2 else value
+                    name: turn(value) if number in places and value.ndim else value
                     for name, value in values.items()
                 }
                 for number, values in stored["state"].items()
@@ -158,6 +189,15 @@ class Apart:
         return {
             name: turn(value) if name in self._names else value for name, value in values.items()
         }
+
+    def _said(self, find: Callable[[], float]) -> float:
+        return float(self.world.hear(find() if self.first else None, patient=True))
+
+    def _take(self, shard: Whole) -> None:
+        """Say to the model, and to its parts that ask, which columns they have."""
+        for module in self.model.modules():
+            if isinstance(module, Recommender | FactContrast):
+                module.shard = shard
 
     def _put(self, tables: Sequence[Tensor]) -> None:
         for table, value in zip(self._tables, tables, strict=True):
@@ -185,7 +225,7 @@ def check_parallel(model: Recommender, plan: Plan, config: TrainConfig) -> None:
             f"{name} cannot be split over processes. Train it in one, or run seeds and settings "
             "side by side: torchrun -m kgrec tune."
         )
-    if plan.warm_up is not None or plan.optimizer is not None or plan.after_step is not None:
+    if plan.optimizer is not None or plan.after_step is not None:
         raise ConfigError(
             f"{name} as it is set up trains by steps of its own, which cannot be split over "
             "processes. Train it in one."

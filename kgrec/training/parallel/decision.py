@@ -5,10 +5,14 @@ from dataclasses import replace
 
 import torch
 
+from kgrec.batches import PositiveBatch, SampledBatch, UserBatch
 from kgrec.models.base import Plan, Recommender
+from kgrec.models.sources import Users
 from kgrec.process import total_memory
 from kgrec.scale.cost import H200X8, Advice, Hardware, Work, advise, cpus
 from kgrec.training.config import TrainConfig
+
+_COMPARED = (PositiveBatch, SampledBatch, UserBatch)  # losses by whole rows, of many items
 
 
 def work_of(model: Recommender, plan: Plan, config: TrainConfig, interactions: int) -> Work | None:
@@ -17,15 +21,23 @@ def work_of(model: Recommender, plan: Plan, config: TrainConfig, interactions: i
         return None
 
     tables = plan.split.tables
+    first = plan.objectives[0]
+    batch = config.batch_size
+    if isinstance(first.source, Users) and first.source.steps:
+        batch = max(1, -(-interactions // first.source.steps))
+
+    dim = tables[0].shape[1] if tables[0].dim() > 1 else 1
     return Work(
-        sum(len(table) for table in tables),
+        sum(table.numel() for table in tables) // dim,
         plan.split.edges,
-        tables[0].shape[1] if tables[0].dim() == 2 else 1,
+        dim,
         plan.split.layers,
-        config.batch_size,
+        batch,
         interactions,
-        plan.objectives[0].name != "bpr",
+        first.batch in _COMPARED,
         tables[0].element_size(),
+        plan.split.widths,
+        plan.split.sums,
     )
 
 
