@@ -181,11 +181,14 @@ def read_triples(
         limits=Limits(max_unpacked, max_ratio),
     )
 
+    given = _sources(source)
+    own = _prefixes(given, options) if closure else {}
+    shaped = replace(shaped, closure=tuple(expanded(name, own) for name in shaped.closure))
     columns = {"head": head, "relation": relation, "tail": tail}
     idle: list[tuple[str, ...]] = []
 
     def parts() -> Iterator[RawTriples]:
-        for one in _sources(source):
+        for one in given:
             part = _read(one, format, separator, columns, options)
             idle.append(part.idle_rules)
             yield part
@@ -198,6 +201,16 @@ def read_triples(
         keep_labels=options.labels if keep_labels == "all" else (),
     )
     return _with_idle_rules(triples, idle)
+
+
+def _prefixes(sources: Sequence[object], options: RdfOptions) -> dict[str, str]:
+    """Return the prefixes of all files."""
+    files = [one for one in sources if isinstance(one, str | PathLike) and Path(one).is_file()]
+    found: dict[str, str] = {}
+    for file in files:
+        found |= prefixes_in(starting(file, options))
+
+    return found
 
 
 def _with_idle_rules(triples: Triples, idle: Sequence[tuple[str, ...]]) -> Triples:

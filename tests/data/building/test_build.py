@@ -239,7 +239,7 @@ def test_a_graph_without_a_triple_is_no_silence(tmp_path, text):
     path = tmp_path / "g.nt"
     path.write_text(text)
     with pytest.raises(DataError, match=r"g\.nt: no triple between two entities, so nothing"):
-        Dataset.build(None, str(path))
+        Dataset.build(None, str(path), held={})
     data = Dataset.build(TWENTY, str(path))
     assert any("no triple between two entities" in one.what for one in data.report.warnings)
 

@@ -84,7 +84,7 @@ def test_hops_out_of_range(hops):
 
 def test_hops_without_items_lead_nowhere():
     with pytest.raises(ConfigError, match="hops: there are no items to start from"):
-        kgrec.Dataset.build(None, world(0)[0], hops=1)
+        kgrec.Dataset.build(None, world(0)[0], held={}, hops=1)
 
 
 def test_a_huge_graph_that_would_be_kept_whole_is_refused_before_it_is_read(tmp_path, monkeypatch):
