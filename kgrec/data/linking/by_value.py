@@ -191,9 +191,9 @@ def _begins_so(triples: Triples, space: str) -> str:
     if len(of_space):
         return f"The graph has, for instance, {of_space[0]!r}."
 
-    spaces = _local_names(triples).group_by("space").len()
-    spaces = spaces.sort("len", "space", descending=[True, False])["space"].head(3)
-    return f"Most begin with {', '.join(spaces)}." if len(spaces) else "Its entities are no IRIs."
+    sizes = _local_names(triples).group_by("space").len()
+    most = sizes.sort("len", "space", descending=[True, False])["space"].head(3).to_list()
+    return f"Most begin with {', '.join(most)}." if most else "Its entities are no IRIs."
 
 
 def _curies(items: Vocabulary, triples: Triples) -> pl.DataFrame:
