@@ -282,6 +282,12 @@ def test_languages_with_a_country(tmp_path, language, label):
         kgrec.read_triples(path, language="deutsch")
 
 
+def test_a_query_is_no_table(tmp_path):
+    (tmp_path / "clicks.sql").write_text("SELECT user_id, item_id FROM clicks\n")
+    with pytest.raises(FormatError, match=r"clicks\.sql: is SQL, not a table\. Name the database"):
+        kgrec.read_interactions(str(tmp_path / "clicks.sql"))
+
+
 @pytest.mark.parametrize(
     ("start", "message"),
     [

@@ -38,6 +38,7 @@ from kgrec.data.graphs.assemble import merge
 from kgrec.data.graphs.canonical import in_order, with_further
 from kgrec.data.graphs.filter import frequent, without_relations
 from kgrec.data.graphs.holdout import check_held, hold_out_triples, number_held
+from kgrec.data.io.files import listed
 from kgrec.data.linking.agreement import agreement, disagreement
 from kgrec.data.linking.by_value import proposals
 from kgrec.data.linking.links import link, read_links
@@ -58,7 +59,7 @@ from kgrec.data.splitting.strategies import check_ratios
 from kgrec.data.tables.id_forms import difference
 from kgrec.data.tables.roles import BY_NAME, BY_POSITION, GIVEN, USER, Known
 from kgrec.data.texts.spoiled import spoiled_labels
-from kgrec.errors import ConfigError, nearest
+from kgrec.errors import ConfigError, DataError, nearest
 from kgrec.process import refuse_after_fork
 from kgrec.random import numpy_generator
 
@@ -94,9 +95,9 @@ def build_dataset(sources: DatasetSources, options: BuildOptions) -> Dataset:
 
 def _built(sources: DatasetSources, options: BuildOptions, room: Room | None) -> Dataset:
     check_link_by(sources, options)
-    sources = with_held_triples(sources, options)
-    check_held(sources.held, options.triple_ratios)
     report = ReportBuilder(notes=list(sources.notes))
+    sources = with_held_triples(sources, options, report)
+    check_held(sources.held, options.triple_ratios)
 
     # Interactions, and the ids of users and items.
     rows = read_rows(sources, options, report, room)
@@ -116,6 +117,10 @@ def _built(sources: DatasetSources, options: BuildOptions, room: Room | None) ->
 
     # The knowledge graph, and what users and items add to it.
     if options.reach is not None:
+        if not len(items):
+            raise ConfigError(
+                "hops: there are no items to start from. Give interactions, or leave hops out."
+            )
         check_reach(sources.graphs, len(items), options.reach)
 
     graph = _read_graph(sources, options, items, links, table, report)
@@ -300,13 +305,29 @@ def _read_graph(
     if sources.kg is not None and links is None and options.link_by is None:
         report.warnings += proposals(items, triples, linked.counts.get("items in the graph", 0))
 
-    if sources.kg is not None and len(items) and not linked.counts["items in the graph"]:
+    if sources.kg is not None and not len(triples):
+        _warn_of_no_triple(triples, len(items), report)
+    elif sources.kg is not None and len(items) and not linked.counts["items in the graph"]:
         report.warn(
             "No item is in the graph: the triples can help through texts alone",
             "Give links that name the graph's entities.",
         )
 
     return linked.triples
+
+
+def _warn_of_no_triple(triples: Triples, items: int, report: ReportBuilder) -> None:
+    """Warn of a graph in which no two entities are related.
+
+    Raises:
+        DataError: If there are no items either, so that there is nothing to build.
+    """
+    held = f" It has {triples.attributes.height:,} literals." if triples.attributes.height else ""
+    what = f"{listed(list(triples.sources)) or 'the graph'}: no triple between two entities"
+    if not items:
+        raise DataError(f"{what}, so nothing to build.{held} Are these the right files?")
+
+    report.warn(what, f"Are these the right files, and do the settings leave anything?{held}")
 
 
 def _triples(source: object, linked: bool, options: BuildOptions) -> Triples:

@@ -11,6 +11,7 @@ from kgrec.data.building.options import BuildOptions
 from kgrec.data.readers.interactions import read_part
 from kgrec.data.readers.triples import held_triples
 from kgrec.data.records.interactions import InteractionLog
+from kgrec.data.records.report import ReportBuilder
 from kgrec.data.records.wording import Wording, read_verbs
 from kgrec.data.splitting.impressions import ImpressionLog
 from kgrec.data.splitting.labeled import LabeledLog
@@ -236,7 +237,9 @@ def prepared(sources: DatasetSources, options: BuildOptions) -> tuple[DatasetSou
     return changed, options
 
 
-def with_held_triples(sources: DatasetSources, options: BuildOptions) -> DatasetSources:
+def with_held_triples(
+    sources: DatasetSources, options: BuildOptions, report: ReportBuilder
+) -> DatasetSources:
     """Return the sources with the held-out triples of files read."""
     files = {"valid": sources.kg_valid, "test": sources.kg_test}
     given = {part: source for part, source in files.items() if source is not None}
@@ -245,10 +248,12 @@ def with_held_triples(sources: DatasetSources, options: BuildOptions) -> Dataset
     if not sources.graphs:
         raise ConfigError("held-out triples without a graph to train on. Name it as kg.")
 
-    read = {
-        part: held_triples(source, options.reading or {}, options.on_error)
-        for part, source in given.items()
-    }
+    read = {}
+    for part, source in given.items():
+        read[part], dropped = held_triples(source, options.reading or {}, options.on_error)
+        for one in dropped:
+            report.drop(f"{one.what} of the {part} part", one.why, one.count)
+
     return replace(sources, held=dict(sources.held or {}) | read, kg_valid=None, kg_test=None)
 
 

@@ -93,11 +93,11 @@ def _is_header(row: Sequence[str]) -> bool:
 
 
 def _table(path: Path, separator: str) -> Table:
-    """Return a table of triples without its header, if it has one."""
+    """Return a table of triples without its header, and whether it has one."""
     table = read_columns(path, _COLUMNS, separator=separator)
     if table.frame.height and _is_header([str(cell) for cell in table.frame.row(0)]):
         return replace(table, frame=table.frame.slice(1), line=table.line.slice(1))
-    return table
+    return replace(table, header=False)
 
 
 def read(folder: Path) -> DatasetSources:
@@ -114,7 +114,12 @@ def read(folder: Path) -> DatasetSources:
 
     tables = {part: _table(path, separator) for part, path in paths.items() if path.is_file()}
     held = {part: table.frame for part, table in tables.items() if part != "train"}
-    return triples_under_ids(folder, read_triples(tables["train"]), held)
+    train = tables["train"]
+    if not train.header:
+        numbered = [f"column {number + 1}" for number in range(len(_COLUMNS))]
+        train = replace(train, frame=train.frame.rename(dict(zip(_COLUMNS, numbered, strict=True))))
+
+    return triples_under_ids(folder, read_triples(train), held)
 
 
 def write(data: Dataset, folder: Path, name: str) -> Written:

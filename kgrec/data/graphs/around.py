@@ -114,8 +114,8 @@ def check_reach(sources: Sequence[object], items: int, reach: tuple[int, int, in
     total = 0.0
     heads = 0.0
     for source in sources:
-        if isinstance(source, str | PathLike) and Path(source).is_file():
-            lines, own = _estimated(Path(source))
+        for path in _files(source):
+            lines, own = _estimated(path)
             total += lines
             heads += own
 
@@ -139,6 +139,16 @@ def check_reach(sources: Sequence[object], items: int, reach: tuple[int, int, in
             f"{min(kept / total, 1):.0%} of them or more (estimated from the first bytes). Take "
             "fewer steps, a limit such as hops=2,20,1000, or only some predicates."
         )
+
+
+def _files(source: object) -> list[Path]:
+    """Return the files that a source is, or that are in it where it is a folder."""
+    if not isinstance(source, str | PathLike):
+        return []
+
+    path = Path(source)
+    inside = sorted(path.iterdir()) if path.is_dir() else [path]
+    return [file for file in inside if file.is_file()]
 
 
 def _estimated(path: Path) -> tuple[float, float]:

@@ -191,7 +191,7 @@ def _failed(query: DatabaseQuery, error: BaseException) -> FetchError:
     """Return an error in one line, without what may be secret."""
     why = " ".join(str(error).split())
     why = _SECRET.sub(lambda found: f"{found[1] or found[2]}***", why)[:300]
-    return FetchError(f"{query.shown}: {why.rstrip('.')}. {_remedy(why.lower())}")
+    return FetchError(f"{query.shown}: {why.rstrip('.?')}. {_remedy(why.lower())}")
 
 
 _CUT = ("terminat", "closed the connection", "reset by peer", "broken pipe", "no answer", "eof")

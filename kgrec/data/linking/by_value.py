@@ -176,7 +176,24 @@ def _by_prefix(items: Vocabulary, triples: Triples, given: str) -> tuple[pl.Data
 
     local = _local_names(triples).filter(pl.col("space") == space)
     found, words = _fitting(items, local, "local")
+    if not found.height:
+        raise ConfigError(
+            f"link_by: no entity of the graph is {space!r} and an item's id, for instance "
+            f"{items.key(0)!r}. {_begins_so(triples, space)}"
+        )
     return found.select("item", "entity"), f"Items were linked as {space} and their ids{words}."
+
+
+def _begins_so(triples: Triples, space: str) -> str:
+    """Return what entities begin with instead, or an example of those that begin so."""
+    keys = triples.entities.series
+    of_space = keys.filter(keys.str.starts_with(space))
+    if len(of_space):
+        return f"The graph has, for instance, {of_space[0]!r}."
+
+    sizes = _local_names(triples).group_by("space").len()
+    most = sizes.sort("len", "space", descending=[True, False])["space"].head(3).to_list()
+    return f"Most begin with {', '.join(most)}." if most else "Its entities are no IRIs."
 
 
 def _curies(items: Vocabulary, triples: Triples) -> pl.DataFrame:

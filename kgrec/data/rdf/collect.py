@@ -26,6 +26,7 @@ TYPE_PREDICATE = "http://www.w3.org/1999/02/22-rdf-syntax-ns#type"
 
 _NAMESPACE_ENDS = ("/", "#", ":")
 _CHUNK = 20_000
+_LANGUAGE = "en"
 _TAG = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8})*")
 
 
@@ -59,7 +60,7 @@ class RdfOptions:
     """
 
     base: str | None = None
-    language: str = "en"
+    language: str = _LANGUAGE
     labels: tuple[str, ...] = LABEL_PREDICATES
     predicates: tuple[str, ...] = ()
     without_predicates: tuple[str, ...] = ()
@@ -148,11 +149,21 @@ class RdfOptions:
         tag = fine.replace_strict(known, default=None, return_dtype=pl.Int8)
         return labels.with_columns(rank=(near * roles + role).cast(pl.Int32), tag=tag)
 
-    def idle(self, predicates: Sequence[str], counts: Mapping[str, int]) -> tuple[str, ...]:
-        """Return the rules that fit none of a source's predicates ."""
+    def idle(
+        self, predicates: Sequence[str], labels: pl.DataFrame, counts: Mapping[str, int]
+    ) -> tuple[str, ...]:
+        """Return the rules that fit none of a source's predicates, labels and entities; what is
+        looked for unless something else is said is no rule.
+
+        Args:
+            predicates: All that occur.
+            labels: Labels as ``tagged`` returns them.
+            counts: What was left out, by reason.
+        """
         named = {
             "predicates": self.predicates,
             "without_predicates": self.without_predicates,
+            "labels": [rule for rule in self.labels if rule not in LABEL_PREDICATES],
         }
         found = [
             f"{name}={rule}"
@@ -162,6 +173,10 @@ class RdfOptions:
         ]
         if not counts["by namespace"]:
             found += [f"without_namespaces={rule}" for rule in self.without_namespaces]
+
+        preferred = labels["rank"] < len(self.languages) * max(len(self.labels), 1)
+        if self.language != _LANGUAGE and not preferred.any():
+            found.append(f"language={self.language}")
 
         return tuple(found)
 
@@ -314,7 +329,7 @@ class CompiledCollector:
             graphs=graphs,
             formats=(format,),
             counts=_counted(counts),
-            idle_rules=self._options.idle(column("predicates").to_list(), counts),
+            idle_rules=self._options.idle(column("predicates").to_list(), labels, counts),
         )
 
 
@@ -517,7 +532,7 @@ class PythonCollector:
             graphs=pl.Series("graph", list(self._graphs), dtype=pl.String),
             formats=(format,),
             counts=_counted(self._counts),
-            idle_rules=self._options.idle(list(self._roles), self._counts),
+            idle_rules=self._options.idle(list(self._roles), labels, self._counts),
         )
 
 

@@ -387,7 +387,7 @@ class _Asker:
         if len(pages) == 2 and not self._plan.ordered:
             _log.warning(
                 "%s: no ORDER BY, so that the endpoint may give rows twice or never from page to "
-                "page. Add one.",
+                "page. Add one: kgrec asks an endpoint that refuses to sort in another way.",
                 self._query.title,
             )
 
@@ -431,7 +431,12 @@ class _Asker:
                 lambda: self._request(text, offset, size), self._query.manners, self._where.shown
             )
         except SortingError as error:
-            if wrapped is None or self._wrapping:
+            if self._wrapping:
+                raise FetchError(
+                    f"{error} The query around the sorted one is refused as well. Or divide the "
+                    "query into several, each for some of the entities."
+                ) from None
+            if wrapped is None:
                 raise
 
             _log.info("%s Asked again as a query around the sorted one.", error)

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from kgrec.data.io.databases import is_address
-from kgrec.data.io.files import FilePath, read_text
+from kgrec.data.io.files import FilePath, listed, read_text
 from kgrec.data.records.interactions import InteractionLog
 from kgrec.data.records.report import Dropped, Skipped, dropped_lines, dropped_rows
 from kgrec.data.tables.blocks import Regular, head, read_regular
@@ -38,6 +38,7 @@ from kgrec.data.tables.times import (
     SMALLEST_MOMENT,
     are_days,
     are_sheet_days,
+    has_dates_and_numbers,
     read_times,
     sheet_note,
     unit_of,
@@ -418,6 +419,16 @@ def _cell_notes(
     if times is not None and settings.time_format is None and are_sheet_days(times):
         yield sheet_note(table.name, found["time"], times)
 
+    if (
+        times is not None
+        and settings.time_format is None
+        and has_dates_and_numbers(table.frame[found["time"]].filter(times.is_not_null()))
+    ):
+        yield (
+            f"{table.name}: some cells of {found['time']!r} are dates, others seconds since 1970; "
+            "both are taken as moments."
+        )
+
     for role in ("rating", "weight", "quantity"):
         if role in found and has_decimal_commas(table.frame[found[role]]):
             yield f"{table.name}: commas in {found[role]!r} are decimal commas."
@@ -484,6 +495,10 @@ def notes_of(table: Table, search: Search) -> tuple[str, ...]:
             f"{table.name}: rows count alike, whatever {', '.join(unread)} say. Name the columns "
             "to weigh rows by them."
         )
+
+    other = [repr(column) for column in search.free if column not in search.unread.values()]
+    if other:
+        notes.append(f"{table.name}: columns that are not read: {listed(other)}.")
 
     return tuple(notes)
 

@@ -25,7 +25,7 @@ from kgrec.data.rdf.foreign import refuse_foreign
 from kgrec.data.rdf.reader import FORMATS, format_of, gather, prefixes_in, read_rdf, starting
 from kgrec.data.rdf.sparql import SparqlQuery, read_sparql
 from kgrec.data.rdf.sparql_files import FileQuery, read_file_query
-from kgrec.data.records.report import dropped_rows
+from kgrec.data.records.report import Dropped, dropped_rows
 from kgrec.data.records.triples import Triples
 from kgrec.data.shaping.namespaces import expanded
 from kgrec.data.shaping.options import IDLE, ShapeOptions
@@ -181,11 +181,14 @@ def read_triples(
         limits=Limits(max_unpacked, max_ratio),
     )
 
+    given = _sources(source)
+    own = _prefixes(given, options) if closure else {}
+    shaped = replace(shaped, closure=tuple(expanded(name, own) for name in shaped.closure))
     columns = {"head": head, "relation": relation, "tail": tail}
     idle: list[tuple[str, ...]] = []
 
     def parts() -> Iterator[RawTriples]:
-        for one in _sources(source):
+        for one in given:
             part = _read(one, format, separator, columns, options)
             idle.append(part.idle_rules)
             yield part
@@ -198,6 +201,16 @@ def read_triples(
         keep_labels=options.labels if keep_labels == "all" else (),
     )
     return _with_idle_rules(triples, idle)
+
+
+def _prefixes(sources: Sequence[object], options: RdfOptions) -> dict[str, str]:
+    """Return the prefixes of all files."""
+    files = [one for one in sources if isinstance(one, str | PathLike) and Path(one).is_file()]
+    found: dict[str, str] = {}
+    for file in files:
+        found |= prefixes_in(starting(file, options))
+
+    return found
 
 
 def _with_idle_rules(triples: Triples, idle: Sequence[tuple[str, ...]]) -> Triples:
@@ -276,8 +289,9 @@ def reader_settings(given: Mapping[str, object]) -> dict[str, Any]:
 
 def held_triples(
     source: object, reading: Mapping[str, object], on_error: str = "stop"
-) -> pl.DataFrame:
-    """Return held-out triples under the keys of their ends: columns head, relation, tail.
+) -> tuple[pl.DataFrame, tuple[Dropped, ...]]:
+    """Return held-out triples under the keys of their ends, columns head, relation, tail; and what
+    was left out, as it is of the others.
 
     Args:
         source: What ``read_triples`` reads.
@@ -286,13 +300,14 @@ def held_triples(
     """
     triples = read_triples(source, **{"on_error": on_error, **reader_settings(reading)})
     entities, relations = triples.entities.series, triples.relations.series
-    return pl.DataFrame(
+    rows = pl.DataFrame(
         {
             "head": entities.gather(triples.head),
             "relation": relations.gather(triples.relation),
             "tail": entities.gather(triples.tail),
         }
     )
+    return rows, triples.dropped
 
 
 def _number(name: str, text: str) -> float:
@@ -461,7 +476,10 @@ def _from_table(table: Table, on_error: str = "stop", wanted: _Columns | None = 
     )
     filled = cells.with_columns(line=table.line).drop_nulls()
     lost = cells.height - filled.height
-    empty = dropped_rows("triples", f"an empty cell in {table.name}", lost)
+    lost_cells = dropped_rows("triples", f"an empty cell in {table.name}", lost)
+    further = [repr(column) for column in search.free]
+    why = f"not read, of {table.name}: {listed(further)}"
+    unread = dropped_rows("columns", why, len(further))
     head, relation, tail = (filled[end] for end in TRIPLE)
     terms = pl.concat([head, relation, tail]).unique(maintain_order=True)
     row = pl.DataFrame({"key": terms}).with_row_index("row")
@@ -480,7 +498,7 @@ def _from_table(table: Table, on_error: str = "stop", wanted: _Columns | None = 
         relations,
         tails,
         locator=filled["line"].to_numpy().astype(np.int64),
-        dropped=(*table.dropped, *empty),
+        dropped=(*table.dropped, *lost_cells, *unread),
         roles=search.roles(),
     )
 

@@ -1,7 +1,9 @@
 """How a graph is shaped after its files are parsed, and the one function that does so."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from kgrec.data.graphs.assemble import Joined
 from kgrec.data.records.report import Caution
@@ -10,7 +12,7 @@ from kgrec.data.shaping.classes import CYCLES, closed, hierarchy_key, types_as_e
 from kgrec.data.shaping.edit import counting
 from kgrec.data.shaping.flatten import blank_with_one_head, flattened, reified_as_edges
 from kgrec.data.shaping.lists import lists_as_edges
-from kgrec.data.shaping.namespaces import expanded
+from kgrec.data.shaping.namespaces import BROADER, NARROWER, expanded
 from kgrec.data.shaping.profiles import check_profile, plumbing, profiled
 from kgrec.errors import ConfigError
 
@@ -67,9 +69,10 @@ class ShapeOptions:
 
     def shape(self, joined: Joined) -> Joined:
         """Return a graph shaped so; one that nothing is wanted of comes back with counts alone."""
-        closure = tuple(expanded(hierarchy_key(name)) for name in self.closure)
+        closure = {name: expanded(hierarchy_key(name)) for name in self.closure}
         if closure:
-            joined = closed(joined, closure, self.closure_depth)
+            joined = _telling_idle(joined, closure)
+            joined = closed(joined, tuple(closure.values()), self.closure_depth)
         if self.profile is not None:
             joined = profiled(joined, self.profile)
         if self.axioms == "drop":
@@ -81,6 +84,17 @@ class ShapeOptions:
             joined = types_as_edges(joined, self.min_class, self.max_class)
 
         return joined if self.profile is not None else _with_counts(joined, self.axioms == "keep")
+
+
+def _telling_idle(joined: Joined, closure: Mapping[str, str]) -> Joined:
+    """Return the graph with a count of 0 for each hierarchy that none of its statements is of."""
+    used = joined.terms.gather(np.unique(joined.triples["relation"])).to_list()
+    idle = {
+        f"{IDLE}closure={name}": 0
+        for name, key in closure.items()
+        if key not in used and not (key == BROADER and NARROWER in used)
+    }
+    return replace(joined, counts={**joined.counts, **idle})
 
 
 def _with_counts(joined: Joined, axioms_kept: bool) -> Joined:
@@ -129,7 +143,7 @@ def cautions(counts: Mapping[str, int], total: int) -> list[Caution]:
             found.append(
                 Caution(
                     f"The rule {name.removeprefix(IDLE)} fits nothing in the graph",
-                    "Compare it with the IRIs that kgrec info GRAPH shows.",
+                    "Compare it with the IRIs and languages that kgrec info GRAPH shows.",
                 )
             )
 

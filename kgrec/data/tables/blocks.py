@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 import polars as pl
 
-from kgrec.data.io.files import FilePath, reading
+from kgrec.data.io.files import FilePath, bare_suffix, reading
 
 _Found = TypeVar("_Found")
 _BLOCK, _AT_ONCE = 1 << 22, 2
@@ -27,7 +27,10 @@ _TENS = 10 ** np.arange(1, 19)
 
 
 def head(path: FilePath) -> str | None:
-    """Return the first lines of a text file, None where they are not regular."""
+    """Return the first lines of a text file, None where they are not regular, or are SQL."""
+    if bare_suffix(path) == "sql":
+        return None
+
     with reading(path) as stream:
         data = stream.read(_HEAD)
 

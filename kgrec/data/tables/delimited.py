@@ -223,7 +223,12 @@ def _starting(path: Path) -> bytes:
 
 
 def _check_start(path: Path, start: bytes) -> None:
-    """Refuse the file of a database as a table, with its address, and a web page."""
+    """Refuse the file of a database as a table, with its address, SQL, and a web page."""
+    if bare_suffix(path) == "sql":
+        raise FormatError(
+            f"{path}: is SQL, not a table. Name the database that a query is for (--database "
+            "ADDRESS, in Python DatabaseQuery); load a dump into one first."
+        )
     if _PAGE.match(start):
         raise FormatError(
             f"{path}: is a web page, not a table. Did its server want a password? Fetch it again."

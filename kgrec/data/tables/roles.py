@@ -84,7 +84,8 @@ USER = Names(
         *("consumer", "person", "people", "reader", "listener", "viewer", "subscriber", "patron"),
         *("household", "student", "learner", "player", "guest", "profile", "cust", "usr", "login"),
         *("kunde", "kunden", "benutzer", "nutzer", "cliente", "usuario", "utilisateur", "who"),
-        *("cookie", "email", "mail", "device", "patient", "employee"),
+        *("cookie", "email", "mail", "device", "patient", "employee", "userpseudo"),
+        *("useremail", "customeremail", "clientemail", "buyeremail", "memberemail"),
     ),
     ("session", "usersession"),
     ids=True,
@@ -184,6 +185,12 @@ ROLE_NAMES: Mapping[str, Names] = {
     "tail": TAIL,
     "entity": ENTITY,
 }
+_EVENT_WORD = re.compile(
+    r"(?i)(?:(?:add|remove|page|product|item|detail|begin|start)[ _-]?(?:to|from)?[ _-]?)?(?:page|"
+    r"product|item)?[ _-]?(?:views?|viewed|pv|clicks?|clicked|carts?|basket|purchased?|buy|bought|"
+    r"orders?|ordered|transactions?|checkout|fav(?:ou?rites?)?|wish-?list|impressions?|likes?|"
+    r"shares?|saves?|returns?|refunds?|removes?|search)"
+)
 # Columns of logs that are neither users nor items, whatever they hold.
 _OTHERS = Names(
     (
@@ -395,7 +402,22 @@ def interaction_roles(
         if role != "rating" and wanted.get(role) is None and role in search.found:
             search.unread[role] = search.found.pop(role)
 
+    if "event" in further and "event" not in {*search.found, *search.unread}:
+        events = [column for column in search.free if _holds_events(table, column)]
+        if len(events) == 1:
+            search.unread["event"] = events[0]
+
     return search
+
+
+def _holds_events(table: Table, column: str) -> bool:
+    """Return whether the cells are words for what people do in shops, two of them or more."""
+    cells = table.frame[column]
+    if cells.dtype != pl.String:
+        return False
+
+    words = cells.head(_SAMPLE).drop_nulls().unique().to_list()
+    return len(words) > 1 and all(_EVENT_WORD.fullmatch(word.strip()) for word in words)
 
 
 def _take_items(
@@ -457,6 +479,7 @@ def _remedy(role: str) -> str:
 
 
 TRIPLE = ("head", "relation", "tail")
+_ONLY_TOGETHER = ("x", "y")
 
 
 def triple_roles(table: Table, wanted: Mapping[str, str | None]) -> Search:
@@ -473,6 +496,7 @@ def triple_roles(table: Table, wanted: Mapping[str, str | None]) -> Search:
         return search
 
     unclear = search.named(TRIPLE)
+    _without_halves(search)
     _undirected(search)
     missing = [role for role in TRIPLE if role not in search.found]
     if len(missing) == len(TRIPLE) and len(table.frame.columns) == len(TRIPLE):
@@ -506,6 +530,18 @@ def _weighs(table: Table, column: str) -> bool:
 
 def _setting(role: str) -> str:
     return f"Say it: {role}=COL (--kg-set {role}=COL, in Python {role}='COL')."
+
+
+def _without_halves(search: Search) -> None:
+    """Let go of names that say something as a pair alone."""
+    taken = {
+        role: plain_name(column) in _ONLY_TOGETHER
+        for role, column in search.found.items()
+        if search.why[role] == BY_NAME
+    }
+    halves = [role for role, half in taken.items() if half]
+    if len(halves) == 1:
+        del search.found[halves[0]], search.why[halves[0]]
 
 
 def _undirected(search: Search) -> None:

@@ -160,6 +160,16 @@ def are_sheet_days(numbers: pl.Series) -> bool:
     return len(some) > 0 and bool(some.is_between(low, high).all())
 
 
+def has_dates_and_numbers(cells: pl.Series) -> bool:
+    """Return whether some cells are numbers and others, with something in them, are not."""
+    if cells.dtype != pl.String:
+        return False
+
+    filled = cells.str.strip_chars().replace("", None).drop_nulls()
+    numbers = filled.cast(pl.Float64, strict=False).is_not_null()
+    return bool(numbers.any() and not numbers.all())
+
+
 def sheet_note(name: str, column: str, times: pl.Series) -> str:
     """Return a sentence on times that may be days of a spreadsheet."""
     first = times.drop_nulls()[0]

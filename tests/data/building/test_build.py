@@ -234,6 +234,16 @@ def test_what_cannot_be_built(arguments, error, message):
         Dataset.build(**arguments)
 
 
+@pytest.mark.parametrize("text", ["", '<http://x.org/a> <http://x.org/p> "x" .\n'])
+def test_a_graph_without_a_triple_is_no_silence(tmp_path, text):
+    path = tmp_path / "g.nt"
+    path.write_text(text)
+    with pytest.raises(DataError, match=r"g\.nt: no triple between two entities, so nothing"):
+        Dataset.build(None, str(path), held={})
+    data = Dataset.build(TWENTY, str(path))
+    assert any("no triple between two entities" in one.what for one in data.report.warnings)
+
+
 def test_the_method_is_the_function():
     assert Dataset.build(TWENTY, seed=3).summary() == Dataset.build(TWENTY, seed=3).summary()
 

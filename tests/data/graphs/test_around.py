@@ -82,6 +82,11 @@ def test_hops_out_of_range(hops):
         kgrec.Dataset.build(log, frame, hops=hops)
 
 
+def test_hops_without_items_lead_nowhere():
+    with pytest.raises(ConfigError, match="hops: there are no items to start from"):
+        kgrec.Dataset.build(None, world(0)[0], held={}, hops=1)
+
+
 def test_a_huge_graph_that_would_be_kept_whole_is_refused_before_it_is_read(tmp_path, monkeypatch):
     frame, log = world(0)
     path = tmp_path / "kg.tsv"
@@ -92,7 +97,10 @@ def test_a_huge_graph_that_would_be_kept_whole_is_refused_before_it_is_read(tmp_
         raise AssertionError("the graph was read")
 
     monkeypatch.setattr("kgrec.data.building.build.read_triples", never)
-    with pytest.raises(ConfigError, match=r"hops: about 5\d triples, and 3 steps from 4 items"):
-        kgrec.Dataset.build(log, str(path), hops=3, ratios=(0.4, 0.3, 0.3))
+    (tmp_path / "folder").mkdir()
+    frame.write_csv(tmp_path / "folder" / "a.tsv", separator="\t")
+    for source in (path, tmp_path / "folder"):
+        with pytest.raises(ConfigError, match=r"hops: about 5\d triples, and 3 steps from 4 items"):
+            kgrec.Dataset.build(log, str(source), hops=3, ratios=(0.4, 0.3, 0.3))
     with pytest.raises(AssertionError, match="was read"):
         kgrec.Dataset.build(log, str(path), hops=1, ratios=(0.4, 0.3, 0.3))

@@ -111,6 +111,18 @@ def test_titles_in_any_language_and_other_names(graph, tmp_path):
     assert not data.triples.attributes["name"].str.ends_with("label").any()
 
 
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("prefix:zz", f"no entity of the graph is 'zz' and an item's id, .* Most begin with {WD}"),
+        ("prefix:wd", f"The graph has, for instance, '{WD}entity/Q"),
+    ],
+)
+def test_a_prefix_that_fits_no_item_is_refused(graph, how, message):
+    with pytest.raises(ConfigError, match=message):
+        build(graph, IMDB, link_by=how)
+
+
 def test_exact_matches_merge_where_asked(graph):
     merged = kgrec.read_triples(graph, same_as="merge-exact")
     names = merged.attributes.filter(pl.col("name").str.ends_with("sameAs"))["value"]

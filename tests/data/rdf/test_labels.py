@@ -127,6 +127,17 @@ def test_a_rule_without_a_hit_is_reported(path, caplog):
     assert not any("fit the rule" in name for name in both.counts)
 
 
+def test_languages_and_predicates_of_labels_without_a_hit_are_reported(path):
+    said = {"language": "zu", "labels": ["rdfs:label", "own:none"]}
+    graph = read_triples(path, **said)
+    assert {name for name, count in graph.counts.items() if count == 0} == {
+        "statements that fit the rule language=zu",
+        "statements that fit the rule labels=http://own.org/none",
+    }
+    graph = read_triples(path, language="zu,de")
+    assert all(graph.counts.values())
+
+
 def test_titles_of_a_table_stay_beside_the_labels_of_a_graph(path, tmp_path):
     """Of an item whose title is none of its entity's labels, these are no labels of the item."""
     items = pl.DataFrame({"item": ["1", "2"], "title": ["Mine", "für alle"]})

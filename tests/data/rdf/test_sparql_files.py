@@ -151,6 +151,19 @@ def test_an_endpoint_that_refuses_sorted_pages_is_asked_around_them(store, form,
         assert len(server.seen) <= 6  # one refusal, no retry, then the pages
 
 
+def test_an_endpoint_that_sorts_no_inner_query_either_is_told_with_both(store, tmp_path):
+    def route(request):
+        return Reply(VIRTUOSO, 500) if "ORDER" in request.path else sparql(store)(request)
+
+    with Loopback(route) as server:
+        query = SparqlQuery(server.url + "/sparql", SORTED["SELECT"], cache=tmp_path, manners=QUICK)
+        with pytest.raises(
+            FetchError, match=r"Only 10000 are allowed.*sorted one is refused as well"
+        ):
+            read_triples(query)
+        assert len(server.seen) == 2
+
+
 def test_the_reason_of_a_refusal_is_shown_and_not_tried_again(store, tmp_path):
     body = b"Virtuoso 37000 Error SP030: SPARQL compiler: syntax error at line 3"
     with Loopback(lambda request: Reply(body, 500)) as server:

@@ -94,8 +94,17 @@ def test_a_closure_follows_classes_and_concepts_up(tmp_path):
     assert {row[2] for row in short(graph) if row[1] == "genre"} == {"slasher", "horror", "film"}
     step = read(tmp_path, HIERARCHY, types="edges", closure=["subclass"], closure_depth=1)
     assert {row[2] for row in short(step) if row[1] == "type"} == {"Slasher", "Horror"}
-    own = read(tmp_path, ":a :kind :x . :x :below :y .", closure=["http://x.org/below"])
-    assert ("a", "kind", "y") in short(own)
+    for name in ("http://x.org/below", ":below"):
+        own = read(tmp_path, ":a :kind :x . :x :below :y .", closure=[name])
+        assert ("a", "kind", "y") in short(own)
+
+
+def test_a_closure_along_what_no_statement_says_is_reported(tmp_path):
+    graph = read(tmp_path, HIERARCHY, closure=["subclass", "broader", "wdt:P279", "none"])
+    idle = {name.rpartition("=")[2] for name, count in graph.counts.items() if not count}
+    assert idle == {"http://www.wikidata.org/prop/direct/P279", "none"}
+    text = ":a :genre :x . :y skos:narrower :x ."
+    assert all(read(tmp_path, text, closure=["broader"]).counts.values())
 
 
 def test_cycles_end_and_are_reported(tmp_path):

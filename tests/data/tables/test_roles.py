@@ -34,6 +34,8 @@ ROWS = "\n".join(f"{n},u{n % 3},s{n % 4},{n % 2}" for n in range(12)) + "\n"
         ("event_id,user_id,thingy,quantity", "user_id", "thingy"),
         ("invoice,CustomerID,StockCode,country", "CustomerID", "StockCode"),
         ("index,visitorid,itemid,price", "visitorid", "itemid"),
+        ("event_date,user_pseudo_id,item_id,item_name", "user_pseudo_id", "item_id"),
+        ("order_id,customer_email,product_id,product_name", "customer_email", "product_id"),
     ],
 )
 def test_names_say_which_column_is_which(tmp_path, header, user, item):
@@ -204,6 +206,43 @@ def test_columns_of_triples_can_be_said_and_are_asked_for(tmp_path):
     assert (triples.entities.key(triples.head[0]), list(triples.relations)) == ("alien", ["by"])
     gephi = "Source,Target,Type,Id,Label\na,b,Directed,1,likes\nc,d,Directed,2,likes\n"
     assert list(read_triples(written(tmp_path, "g.csv", gephi)).relations) == ["likes"]
+
+
+def test_a_letter_that_says_something_beside_another_says_nothing_alone(tmp_path):
+    path = written(tmp_path, "a.csv", "head,x,y\nalien,scott,directed\n")
+    with pytest.raises(FormatError, match="which column is the relation"):
+        read_triples(path)
+    triples = read_triples(written(tmp_path, "b.csv", "x,y,kind\nalien,scott,directed\n"))
+    assert list(triples.relations) == ["directed"]
+
+
+def test_what_is_not_read_is_named(tmp_path):
+    path = written(tmp_path, "a.csv", f"event_id,user_id,sku,price\n{ROWS}")
+    assert read_interactions(path).notes == (
+        f"{path}: columns that are not read: 'event_id', 'price'.",
+    )
+    text = "Source,Target,Type,Id,Label\na,b,Directed,1,likes\n"
+    path = written(tmp_path, "g.csv", text)
+    assert [(one.what, one.why, one.count) for one in read_triples(path).dropped] == [
+        ("columns", f"not read, of {path}: 'Type', 'Id'", 2)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("view", "addtocart", "purchase"), True),
+        (("page_view", "Add to Cart"), True),
+        (("product viewed", "order"), True),
+        (("red", "view"), False),
+        (("view", "view"), False),
+    ],
+)
+def test_types_of_events_are_told_by_their_words(tmp_path, words, told):
+    rows = "".join(f"u{n % 3},i{n % 4},{words[n % len(words)]}\n" for n in range(12))
+    notes = " ".join(read_interactions(written(tmp_path, "a.csv", f"user,item,kind\n{rows}")).notes)
+    assert ("'kind' (event: --event)" in notes) == told
+    assert ("columns that are not read: 'kind'" in notes) != told
 
 
 def test_a_triple_of_ordinary_words_is_no_header(tmp_path):

@@ -53,6 +53,16 @@ def test_several_units_are_refused(cells, message):
         times(cells)
 
 
+def test_dates_beside_seconds_are_moments_and_told():
+    frame = pl.DataFrame(
+        {"user": "u", "item": ["a", "b"], "time": ["1700000000", "2024-01-01T00:00:00Z"]}
+    )
+    log = read_interactions(frame)
+    assert log.frame["time"].to_list() == [1_700_000_000, seconds(2024, 1, 1)]
+    assert any("'time' are dates, others seconds since 1970" in note for note in log.notes)
+    assert not read_interactions(frame[:1]).notes
+
+
 def test_units_can_be_converted():
     cells = ["1700000000", "1700000000500", "2023-11-14T22:13:21Z"]
     assert times(cells, time_format="epoch").to_list() == [1.7e9, 1.7e9 + 0.5, 1.7e9 + 1]
