@@ -9,6 +9,7 @@ import pytest
 
 import kgrec
 from kgrec.explanation import Explanation
+from kgrec.explanation.core.placebos import Placebos
 from kgrec.explanation.explainer import Explainer
 from kgrec.explanation.render.sentences import because
 from kgrec.models.base import DotProduct, Plan, Recommender
@@ -51,6 +52,29 @@ def test_every_number_is_a_rerun(data, build, users):
             assert path.together == path.drop_delete - path.like_drop - path.facts_drop
             checked += 1
     assert checked > 6
+
+
+class NoBar(Placebos):
+    """Thresholds that every fact passes."""
+
+    def threshold(self, pattern, degree_class, score):
+        return -1.0
+
+
+@pytest.mark.parametrize(("layers", "named"), [(1, False), (2, True)])
+def test_facts_beyond_the_layers_are_no_cause_though_degrees_move_the_score(data, layers, named):
+    """One layer reads no message of the middle fact of three hops; without it, degrees change."""
+    explainer = Explainer(lightgcn(data, num_layers=layers), data, users="hide", per_liked=9)
+    explainer.search.placebos = NoBar({}, {})
+    paths = []
+    for user in range(4):
+        item = data.items.key(int(explainer.standing(user).order()[0]))
+        found = explainer.explain(f"u{user}", item, k=20).paths
+        paths += [path for path in found if path.length == 3]
+
+    assert any(path.facts_drop > 0 and path.facts_drop_mask > 0 for path in paths)
+    assert any(path.hop_drops[1] for path in paths)
+    assert any(path.facts_claim == "cause" for path in paths) == named
 
 
 def test_paths_are_in_the_order_of_their_likes_then_of_their_facts(data):

@@ -93,7 +93,7 @@ def test_the_note_points_to_a_budget_only_where_there_is_one():
     run = kgrec.fit(ByHistory, "films", epochs=1)
     explained = run.explain("u0001", run.recommend("u0001", k=1)["item"][0])
     assert explained.budget is None
-    assert explained.notes[0].endswith("is not known. Each like has one.")
+    assert explained.notes[0].endswith("is not known. What each like does is known.")
 
 
 @pytest.mark.parametrize("value", [torch.nn.ReLU(), torch.nn.Parameter(torch.ones(1)), 3, None])

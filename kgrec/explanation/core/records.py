@@ -28,7 +28,7 @@ KINDS = ("user", "item", "entity", "users")
 BASES = ("exact", "measured", "linearized", "post-hoc", "not measured")
 MEASURED = ("exact", "measured")
 _RATED = re.compile(r"rated (\S+) of (\S+)")
-_NOTHING = 1e-6  # of the largest drop of a hop: what rounding may make of an effect of 0
+NOTHING = 1e-6  # of the largest drop of a hop: what rounding may make of an effect of 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,7 +343,7 @@ class Path:
         if found != "cause":
             return found
 
-        tiny = _NOTHING * max(map(abs, self.hop_drops), default=0.0)
+        tiny = NOTHING * max(map(abs, self.hop_drops), default=0.0)
         if not all(abs(drop) > tiny for drop in self.hop_drops[1:]):
             return "no cause"
         if self.placebo is None or self.facts_drop is None or self.facts_drop <= self.placebo:

@@ -252,7 +252,7 @@ def reason(explanation: Explanation) -> str:
         return lang.say("sentence.connection", item=title, connected=said)
 
     whole = lang.say("sentence.reason", item=title, because=said)
-    if is_small(best, explanation):
+    if is_small(_claimed_drop(best), explanation):
         return lang.say("sentence.small", reason=whole)
 
     return whole
@@ -280,9 +280,14 @@ def headline(explanation: Explanation) -> Path:
     return max(alike, key=lambda path: path.weight or 0.0)
 
 
-def is_small(path: Path, explanation: Explanation) -> bool:
-    """Return whether a path's drop is less than a thousandth of the score."""
-    drop = path.drop_delete
+def _claimed_drop(path: Path) -> float | None:
+    """Return what a score loses without what a path calls a cause."""
+    drops = {"both": path.drop_delete, "like": path.like_drop, "facts": path.facts_drop}
+    return drops.get(claim_kind(path))
+
+
+def is_small(drop: float | None, explanation: Explanation) -> bool:
+    """Return whether a drop is less than a thousandth of the score."""
     return drop is not None and 0 < drop < 0.001 * abs(explanation.score)
 
 

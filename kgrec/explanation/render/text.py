@@ -158,7 +158,7 @@ def drop_words(path: Path, explanation: Explanation) -> str:
         said += f" ({', '.join(inside)})"
 
     said += apart(path, words)
-    if is_small(path, explanation):
+    if is_small(drop, explanation):
         said += _say(words, "tiny")
 
     if drop < 0:
@@ -380,7 +380,8 @@ def footing(explanation: Explanation, width: int) -> list[str]:
         contra = _say(words, "against", terms=terms_line(explanation.against, 5, words))
         lines += wrapped(contra, width, "         ")
 
-    if measured:
+    known = [path for path in explanation.paths if path.drop_delete is not None]
+    if any(path.basis != "post-hoc" or path.like_drop for path in known):
         lines += wrapped(_say(words, "legend"), width, "  ")
 
     lines += wrapped(searched_line(explanation), width, "  ")

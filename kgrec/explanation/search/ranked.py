@@ -10,7 +10,7 @@ import torch
 from kgrec._version import __version__
 from kgrec.errors import CapabilityError, ConfigError
 from kgrec.explanation.core.placebos import Pattern, Placebos, degree_class
-from kgrec.explanation.core.records import Hop, Path
+from kgrec.explanation.core.records import NOTHING, Hop, Path
 from kgrec.explanation.effects.closed_form import MODES, Mode
 from kgrec.explanation.effects.deletions import Deletions
 from kgrec.explanation.effects.measured import Effects
@@ -430,7 +430,11 @@ class PathSearch:
             return None
 
         degrees = self.explained.graph.degree(nodes[2:-1] if len(nodes) > 3 else nodes[1:2])
-        return self.placebos.threshold(pattern, degree_class(degrees.tolist()), found.drops.score)
+        bar = self.placebos.threshold(pattern, degree_class(degrees.tolist()), found.drops.score)
+        if bar is None or _beyond_the_layers(found.drops, measured, bar):
+            return None
+
+        return bar
 
     def facts(self, found: FoundPaths, measured: MeasuredPath) -> np.ndarray:
         """Return the facts of a measured candidate, as positions in the columns of the graph."""
@@ -658,6 +662,19 @@ def _like_and_facts(drops: Deletions, path: MeasuredPath) -> dict[str, float | N
         found["facts_drop_mask"] = drops.drop(path.facts, "mask")
 
     return found
+
+
+def _beyond_the_layers(drops: Deletions, path: MeasuredPath, bar: float) -> bool:
+    """Return whether facts that pass a bar hold one that sends the model no message: without it,
+    the other weights kept, nothing changes, and degrees alone move the score.
+    """
+    if "mask" not in drops.modes or (drops.drop(path.facts) or 0.0) <= bar:
+        return False
+
+    hops = path.hops[1:]
+    drops.measure(hops, ("mask",))
+    alone = [abs(drops.drop(hop, "mask") or 0.0) for hop in hops]
+    return min(alone) <= NOTHING * max(alone)
 
 
 def _of_first_likes(paths: Sequence[MeasuredPath], k: int) -> Sequence[MeasuredPath]:

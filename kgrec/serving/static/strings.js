@@ -577,25 +577,25 @@ export const STRINGS = {
   "the-list": ["The list", "Die Liste"],
   "nothing-changed": ["Nothing changed yet", "Noch nichts geändert"],
   "nothing-changed-why": [
-    "Untick a like or a fact, or let the inspector look for the smallest set of likes that changes the top item.",
-    "Nehmen Sie ein Häkchen weg, oder lassen Sie die kleinste Menge suchen, die den ersten Artikel ändert.",
+    "Untick a like or a fact, or let the inspector look for a small set of likes that changes the top item.",
+    "Nehmen Sie ein Häkchen weg, oder lassen Sie eine kleine Menge suchen, die den ersten Artikel ändert.",
   ],
   watch: ["Item to watch", "Artikel im Blick"],
   "put-back": ["Put everything back", "Alles zurück"],
-  "smallest-change": ["The smallest change", "Die kleinste Änderung"],
+  "smallest-change": ["A small change", "Eine kleine Änderung"],
   "smallest-change-lead": [
     "Which likes, if gone, would put another item at the top? Every answer is checked by computing the whole list again.",
     "Ohne welches Gemochte stünde ein anderer Artikel oben? Jede Antwort wird geprüft, indem die ganze Liste neu berechnet wird.",
   ],
   "flip-ask": ["What would change the top item?", "Was würde den ersten Artikel ändern?"],
   "flip-none": [
-    "No set of likes changes the top item.",
-    "Keine Menge von Gemochtem ändert den ersten Artikel.",
+    "No set of likes was found that changes the top item.",
+    "Es fand sich keine Menge von Gemochtem, die den ersten Artikel ändert.",
   ],
   "flip-size": ["{n} of {all}.", "{n} von {all}."],
   "flip-checked": [
-    "Checked: no smaller part of the set does it.",
-    "Geprüft: Kein kleinerer Teil davon reicht.",
+    "Checked: with any one of them put back, the top item stays.",
+    "Geprüft: Mit jedem einzelnen davon zurück bleibt der erste Artikel.",
   ],
   likes: ["Likes", "Gemochtes"],
   "liked-items": ["Liked items", "Gemochte Artikel"],
@@ -653,6 +653,10 @@ export const STRINGS = {
   "share-lead": [
     "Signed amounts that add up to what the edges carry. They are parts of the scores; what would happen without a relation is its knock-out.",
     "Beträge mit Vorzeichen, die zusammen ergeben, was die Kanten tragen. Was ohne eine Relation geschähe, sagt ihr Ausfall.",
+  ],
+  "first-order-lead": [
+    "First-order effects with signs, added up over the lists: they need not add up to what the edges carry. What would happen without a relation is its knock-out.",
+    "Wirkungen erster Ordnung mit Vorzeichen, über die Listen addiert: Sie müssen nicht ergeben, was die Kanten tragen. Was ohne eine Relation geschähe, sagt ihr Ausfall.",
   ],
   "pattern-lead": [
     "How far scores fall on average without a path's facts, the like kept. Paths share facts: these are no parts of the scores and do not add up.",
@@ -731,8 +735,8 @@ export const STRINGS = {
   ],
   "mean-name.facts": ["Facts", "Fakten"],
   "mean.facts": [
-    "How far it falls without the path's facts alone, while the like is kept. Usually far less than the like.",
-    "Wie weit sie ohne die Fakten des Pfades fällt, während das Gemochte bleibt. Meist viel weniger.",
+    "How far it falls without the path's facts alone, while the like is kept.",
+    "Wie weit sie ohne die Fakten des Pfades fällt, während das Gemochte bleibt.",
   ],
   "mean-name.drop": ["Drop without both", "Rückgang ohne beides"],
   "mean.drop": [
@@ -771,8 +775,8 @@ export const STRINGS = {
   ],
   "mean-name.basis": ["Basis", "Grundlage"],
   "mean.basis": [
-    "Exact: a closed form, equal to a re-run. Measured: the model was run again. Post-hoc: the model reads no graph, so facts connect but have no effect. Not measured: the model offers no way to take facts away.",
-    "Exakt: geschlossene Form, gleich einem neuen Lauf. Gemessen: Das Modell lief noch einmal. Nachträglich: Das Modell liest keinen Graphen. Nicht gemessen: Das Modell bietet keinen Weg.",
+    "Exact: a closed form, equal to a re-run. Measured: the model was run again. Linearized: first order, at the graph as it is; the parts move when the graph does. Post-hoc: the model reads no graph, so facts connect but have no effect. Not measured: the model offers no way to take facts away.",
+    "Exakt: geschlossene Form, gleich einem neuen Lauf. Gemessen: Das Modell lief noch einmal. Linearisiert: erste Ordnung, beim Graphen, wie er ist; die Teile ändern sich mit ihm. Nachträglich: Das Modell liest keinen Graphen. Nicht gemessen: Das Modell bietet keinen Weg.",
   ],
   "mean-name.found": ["Paths found", "Gefundene Pfade"],
   "mean.found": [
@@ -791,7 +795,7 @@ export const STRINGS = {
   ],
   "mean-name.relation-share": ["Carries", "Trägt"],
   "mean.relation-share": [
-    "What the facts of a relation carry of all these scores, by exact attribution along the graph; negative amounts pull down. Of all sizes: its size as a part of all sizes.",
+    "What the facts of a relation carry of all these scores, by attribution along the graph; negative amounts pull down. Of all sizes: its size as a part of all sizes.",
     "Was die Fakten einer Relation von all diesen Bewertungen tragen; negative Beträge ziehen herunter. Von allen Beträgen: die Größe als Teil aller Größen.",
   ],
   "mean-name.pattern": ["Mean drop of the facts", "Mittlerer Rückgang der Fakten"],

@@ -83,16 +83,16 @@ export const UNLIKED = {
     "Diese Datei enthält eine Antwort. Um Interaktionen und Fakten zu ändern, muss das Modell laufen: kgrec inspect RUN.",
   ],
   "nothing-changed-why": [
-    "Untick an interaction or a fact, or let the inspector look for the smallest set of interactions that changes the top item.",
-    "Nehmen Sie ein Häkchen weg, oder lassen Sie die kleinste Menge suchen, die den ersten Artikel ändert.",
+    "Untick an interaction or a fact, or let the inspector look for a small set of interactions that changes the top item.",
+    "Nehmen Sie ein Häkchen weg, oder lassen Sie eine kleine Menge suchen, die den ersten Artikel ändert.",
   ],
   "smallest-change-lead": [
     "Which interactions, if gone, would put another item at the top? Every answer is checked by computing the whole list again.",
     "Ohne welche Interaktionen stünde ein anderer Artikel oben? Jede Antwort wird geprüft, indem die ganze Liste neu berechnet wird.",
   ],
   "flip-none": [
-    "No set of interactions changes the top item.",
-    "Keine Menge von Interaktionen ändert den ersten Artikel.",
+    "No set of interactions was found that changes the top item.",
+    "Es fand sich keine Menge von Interaktionen, die den ersten Artikel ändert.",
   ],
   likes: ["Interactions", "Interaktionen"],
   "liked-items": ["Items of the history", "Artikel aus dem Verlauf"],
@@ -107,8 +107,8 @@ export const UNLIKED = {
     "Wie weit die Bewertung ohne die Interaktion allein fällt, alles neu berechnet.",
   ],
   "mean.facts": [
-    "How far it falls without the path's facts alone, while the interaction is kept. Usually far less than the interaction.",
-    "Wie weit sie ohne die Fakten des Pfades fällt, während die Interaktion bleibt. Meist viel weniger.",
+    "How far it falls without the path's facts alone, while the interaction is kept.",
+    "Wie weit sie ohne die Fakten des Pfades fällt, während die Interaktion bleibt.",
   ],
   "mean.drop": [
     "How far it falls without interaction and facts together. Paths share interactions and facts, so drops do not add up.",

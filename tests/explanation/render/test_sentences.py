@@ -132,8 +132,22 @@ def test_the_headline_is_the_first_path_whose_facts_are_a_cause():
     plain = replace(PATH, placebo=None)
     assert "and because of what joins" in reason(replace(WHY, paths=(plain, CROWD, PATH)))
     assert reason(replace(WHY, paths=(plain, CROWD))).endswith(LIKE_ALONE)
-    small = replace(plain, drop_delete=0.001)
-    assert "less than a thousandth of the score" in reason(replace(WHY, paths=(small,)))
+
+
+@pytest.mark.parametrize(
+    ("changed", "small"),
+    [
+        ({"like_drop": 0.001, "placebo": None}, True),  # the like is what is claimed
+        ({"drop_delete": 0.001, "placebo": None}, False),
+        ({"like_drop": -0.1, "facts_drop": 0.001, "placebo": 0.0}, True),
+        ({"like_drop": 0.001}, False),  # like and facts are, and make .25
+        ({"drop_delete": 0.001}, True),
+    ],
+)
+def test_a_small_cause_is_said_to_be_small(changed, small):
+    said = reason(replace(WHY, paths=(replace(PATH, **changed),)))
+    assert "because" in said
+    assert said.endswith("(a small part: less than a thousandth of the score)") == small
 
 
 def test_text_fits_its_width_and_shows_number_and_source():

@@ -67,6 +67,7 @@ function summaryCards(found, by) {
         figure(t("graph-carries"), signed(told.score - told.without_graph, 1)),
       ]
     : null;
+  const amounts = told.basis === "exact" ? "share-lead" : "first-order-lead";
   const figures = el(
     "dl",
     { class: "figure" },
@@ -79,7 +80,7 @@ function summaryCards(found, by) {
       t(`shares.${by}`),
       lead(lists, " ", badge(told.basis)),
       figures,
-      lead(t(by === "pattern" ? "pattern-lead" : "share-lead")),
+      lead(t(by === "pattern" ? "pattern-lead" : amounts)),
       told.shares.length
         ? scroll(t(`shares.${by}`), sharesTable(told, by))
         : state(t("no-shares"), t("no-shares-why")),
