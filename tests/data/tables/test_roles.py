@@ -267,6 +267,15 @@ def test_parts_of_triples_are_recognized(tmp_path):
         0,
         {"valid": 1, "test": 2},
     )
+    assert [(role.column, role.why) for role in data.report.roles] == [
+        (f"column {n}", "by position") for n in (1, 2, 3)
+    ]
+    (tmp_path / "loops.txt").write_text("/m/1\t/r/0\t/m/1\n/m/1\t/r/0\t/m/2\n")
+    parts = {"kg": str(tmp_path / "train.txt"), "kg_test": str(tmp_path / "loops.txt")}
+    data = Dataset.build(None, held={}, **parts)
+    assert (len(data.held_triples["test"]), "triples of the test part") in [
+        (1, one.what) for one in data.report.dropped
+    ]
     numbers = tmp_path / "numbers"
     numbers.mkdir()
     written(numbers, "train.txt", "".join(f"{n % 5} {n % 2} {n * 2 % 7}\n" for n in range(20)))
