@@ -261,11 +261,12 @@ def reason(explanation: Explanation) -> str:
 def headline(explanation: Explanation) -> Path:
     """Return the path that speaks for an explanation: the first one whose facts are a cause.
 
-    Else it is the first, or one of the same like and the same claim whose facts weigh more: what
-    connects the two is rather a director than a country, which everything else has as well.
+    Else it is the first that is a cause at all, which an item that was rated low is not, or the
+    first; or one of the same like and the same claim whose facts weigh more: what connects the two
+    is rather a director than a country, which everything else has as well.
     """
-    causes = (path for path in explanation.paths if path.facts_claim == "cause")
-    first = next(causes, explanation.paths[0])
+    paths = [path for path in explanation.paths if path.causal] or explanation.paths
+    first = next((path for path in paths if path.facts_claim == "cause"), paths[0])
     if first.facts_claim == "cause" or first.users is not None:
         return first
 

@@ -132,6 +132,11 @@ def test_the_headline_is_the_first_path_whose_facts_are_a_cause():
     plain = replace(PATH, placebo=None)
     assert "and because of what joins" in reason(replace(WHY, paths=(plain, CROWD, PATH)))
     assert reason(replace(WHY, paths=(plain, CROWD))).endswith(LIKE_ALONE)
+    low = Hop(ANA, ALIEN, (replace(LIKED, label="rated 2 of 5"),))
+    disliked = replace(PATH, hops=(low, *PATH.hops[1:]))
+    assert reason(replace(WHY, paths=(disliked, plain))).endswith(LIKE_ALONE)
+    connected = f"is connected through: you rated *Alien* 2 of 5 {CHAIN[8:]}"
+    assert reason(replace(WHY, paths=(disliked,))) == f"*Blade Runner* {connected}"
 
 
 @pytest.mark.parametrize(
