@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from kgrec.errors import ConfigError
 
-Kind = Literal["scores", "gather", "columns_to_rows", "lookup"]
+Kind = Literal["scores", "gather", "columns_to_rows", "lookup", "gradients"]
 
 _SECTOR = 32  # bytes that memory is read by: narrower rows cost the same
 _EDGE = 100  # bytes that an edge costs a CPU at least, however narrow its row
@@ -27,13 +27,15 @@ def bytes_of(kind: Kind, *, rows: int, dim: int = 1, size: int = 4, world: int =
             "gather": whole rows made of columns, and their gradients sent back.
             "columns_to_rows": a table of columns turned to rows, or back, once.
             "lookup": rows of a table that lies apart by rows, evenly, and their gradients.
+            "gradients": ``rows`` numbers of parameters that every process holds, added up as
+            scores are.
         rows: Rows of the batch, of the table, or numbers.
         dim: Columns of the whole table.
         size: Bytes of a value.
         world: W, the number of processes.
     """
     others = world - 1
-    if kind == "scores":
+    if kind in ("scores", "gradients"):
         return 2 * others * rows * size // world
     if kind == "gather":
         return 2 * rows * dim * size * others // world

@@ -98,7 +98,7 @@ def train(
     if state.epoch:
         _go_on(model, optimizers, state)
     else:
-        _warm_up(model, plan, data, config, seed, device, title)
+        _warm_up(model, plan, data, config, seed, device, title, apart)
 
     with progress(title, config.epochs, epochs=True) as bar:
         while state.epoch < config.epochs and not state.stopping.stop:
@@ -213,6 +213,7 @@ def _warm_up(
     seed: int,
     device: torch.device,
     title: str,
+    apart: Apart | None = None,
 ) -> None:
     """Train what comes before the first epoch. No checkpoint is written in it: a run killed here
     does it again, from the same draws.
@@ -230,6 +231,7 @@ def _warm_up(
         samplers_of(alone, data, config, own, device),
         optimizers_of(model, alone, config),
         device,
+        apart,
     )
 
     with progress(f"{title} warming up", epochs, epochs=True) as bar:

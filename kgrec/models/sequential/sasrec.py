@@ -4,7 +4,7 @@ https://arxiv.org/abs/1808.09781
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -16,7 +16,13 @@ from kgrec.batches import SequenceBatch
 from kgrec.data.records.dataset import Dataset
 from kgrec.errors import ConfigError
 from kgrec.models.base import Objective, Plan, Preset, Span
-from kgrec.models.sequential.base import Catalog, SequenceConfig, SequenceRecommender, at_last
+from kgrec.models.sequential.base import (
+    Catalog,
+    SequenceConfig,
+    SequenceRecommender,
+    at_last,
+    targets,
+)
 from kgrec.nn.dense import linear
 from kgrec.nn.init import glorot_uniform, normal
 from kgrec.ops.rows import take_rows
@@ -208,12 +214,21 @@ class SASRec(SequenceRecommender):
     def plan(self) -> Plan:
         """Return one objective over sequences."""
         objective = Objective(
-            SequenceBatch, self.loss, name=self.config.loss, source=self.config.source
+            SequenceBatch,
+            self.loss,
+            name=self.config.loss,
+            source=self.config.source,
+            terms=targets,
+        )
+        # attention draws what it drops inside torch, a part of the batch otherwise than the whole
+        alone = self.config.form == "official" and self.config.dropout > 0
+        plan = Plan(
+            (objective,), begin_epoch=self.begin_epoch, parallel="none" if alone else "data"
         )
         if self.config.beta2 == _BETA2:
-            return Plan((objective,), begin_epoch=self.begin_epoch)
+            return plan
 
         def adam(parameters: list[nn.Parameter], rate: float) -> torch.optim.Optimizer:
             return torch.optim.Adam(parameters, lr=rate, betas=(0.9, self.config.beta2))
 
-        return Plan((objective,), begin_epoch=self.begin_epoch, optimizer=adam)
+        return replace(plan, optimizer=adam)

@@ -46,6 +46,9 @@ def declined(
     size: int,
 ) -> str:
     """Return why so many processes had better not train a model together; "" where they should."""
+    if plan.parallel == "data":
+        return "parallel=data has them share its batches"
+
     work = work_of(model, plan, config, interactions)
     if work is None:
         return f"{type(model).__name__} cannot be split over processes"
