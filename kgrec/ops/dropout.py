@@ -65,7 +65,11 @@ def _dropped(x: Tensor, probability: float, key: int) -> Tensor:
 
 def words(count: int, key: int, device: torch.device) -> Tensor:
     """Return the first ``count`` words of a key, 32 bits each, as int64."""
-    place = torch.arange(count, device=device)
+    return mixed_words(torch.arange(count, device=device), key)
+
+
+def mixed_words(place: Tensor, key: int) -> Tensor:
+    """Return the words of a key at some places, int64 from 0 on."""
     mixed = _mix((place & _LOW) ^ (key & _LOW))
     return _mix((mixed + (key >> 32) + (place >> 32)) & _LOW)
 

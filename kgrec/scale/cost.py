@@ -57,6 +57,10 @@ class Work:
         interactions: Interactions in an epoch.
         softmax: Whether whole rows are compared with many items, instead of pairs by their scores.
         size: Bytes of a value.
+        dense: Of a model whose processes share the batch: numbers of the parameters that each of
+            them holds; ``nodes`` are then rows of the tables that lie apart by rows. 0 by columns.
+        looked: Rows of those that a step looks up.
+        seconds: Seconds of a step in one process, measured, where ``dense`` is given.
     """
 
     nodes: int
@@ -67,16 +71,24 @@ class Work:
     interactions: int = 0
     softmax: bool = False
     size: int = 4
+    dense: int = 0
+    looked: int = 0
+    seconds: float = 0.0
 
     def __post_init__(self) -> None:
         """Reject values out of range."""
         least = {"nodes": 1, "edges": 0, "dim": 1, "layers": 0, "batch": 1, "interactions": 0}
+        least |= {"dense": 0, "looked": 0}
         for name, low in least.items():
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or not low <= value < 2**53:
                 raise ConfigError(f"{name}={value!r}: expected a whole number from {low} on.")
         if self.size not in (2, 4, 8):
             raise ConfigError(f"size={self.size!r}: a value has 2, 4 or 8 bytes.")
+        if not isinstance(self.seconds, int | float) or not 0 <= self.seconds < 1e9:
+            raise ConfigError(f"seconds={self.seconds!r}: expected a number from 0 on.")
+        if bool(self.dense) != bool(self.seconds):
+            raise ConfigError("dense needs the seconds of a step, and they are of dense alone.")
 
     @property
     def rows(self) -> int:
@@ -90,6 +102,11 @@ class Work:
 
     def sent(self, world: int) -> int:
         """Return the bytes that each process sends in a step."""
+        if self.dense:
+            looked = -(-self.looked // world)
+            return bytes_of("gradients", rows=self.dense, size=self.size, world=world) + bytes_of(
+                "lookup", rows=looked, dim=self.dim, size=self.size, world=world
+            )
         if self.softmax:
             shared = {"dim": self.dim, "size": self.size, "world": world}
             return bytes_of("gather", rows=self.rows, **shared)
@@ -97,8 +114,11 @@ class Work:
 
     def memory(self, world: int) -> int:
         """Return the bytes of a process: parameters, gradients, two moments and two tables of
-        activations by columns; the graph whole.
+        activations by columns; the graph whole. Where the batch is shared: parameters, gradients
+        and two moments, those of tables that lie apart by rows.
         """
+        if self.dense:
+            return 4 * self.size * (self.dense + self.nodes * self.dim // world)
         return 6 * self.size * self.nodes * self.dim // world + self.graph
 
 
@@ -212,7 +232,7 @@ class Advice:
 
     Attributes:
         best: Processes; 0 where none of those asked about can train it.
-        parallel: "columns", or "none" for a single process.
+        parallel: "columns", "data", or "none" for a single process.
         reason: Why.
         hardware: Name of the hardware.
         rows: The estimate of each number of processes.
@@ -237,7 +257,13 @@ def step_seconds(work: Work, hardware: Hardware, world: int) -> float:
                + what is sent + overhead
 
     f is the share of edges that touch the batch: the last layer is computed for its rows alone.
+    Where the batch is shared, a step takes what was measured, over W.
     """
+    together = min(world, hardware.ranks) if hardware.shared else 1  # what one process has alone
+    if work.dense:
+        own = work.seconds * together / world
+        return own + _exchange(work, hardware, world) + hardware.overhead * (world > 1)
+
     width = work.size * work.dim / world
     edge = width + 8
     if hardware.shared:
@@ -246,10 +272,7 @@ def step_seconds(work: Work, hardware: Hardware, world: int) -> float:
     product = work.edges * edge + 2 * work.nodes * width
     touched = min(1.0, 2 * work.rows / work.nodes)
     passes = 2 * (work.layers - 1) + 2 * touched if work.layers else 0.0
-    moved = passes * product + 7 * work.nodes * width
-    if hardware.shared:
-        moved *= min(world, hardware.ranks)  # they share what one process has alone
-
+    moved = (passes * product + 7 * work.nodes * width) * together
     speed = _bandwidth(hardware, work.nodes * width)
     return moved / speed + _exchange(work, hardware, world) + hardware.overhead
 
@@ -290,13 +313,16 @@ def advise(work: Work, hardware: Hardware, worlds: Sequence[int]) -> Advice:
     reason = f"a step takes {best.step_seconds:.3g} s"
     if usable[0].world == 1:
         reason += f", {times:.1f} times as fast as in one process"
-    return Advice(best.world, "columns", reason, hardware.name, rows)
+    way = "data" if work.dense else "columns"
+    return Advice(best.world, way, reason, hardware.name, rows)
 
 
 def _estimate(work: Work, hardware: Hardware, world: int) -> Estimate:
     memory = work.memory(world)
     note = ""
-    if work.dim % world:
+    if work.dense:
+        note = ""
+    elif work.dim % world:
         note = f"{work.dim} columns are not divided by {world}"
     elif world > 1 and work.size * work.dim / world < _SECTOR:
         note = f"rows of {work.size * work.dim // world} bytes: no faster than fewer processes"
@@ -315,7 +341,7 @@ def _estimate(work: Work, hardware: Hardware, world: int) -> Estimate:
 
 
 def _too_large(work: Work, hardware: Hardware, need: int) -> str:
-    if work.graph > hardware.memory:
+    if not work.dense and work.graph > hardware.memory:
         return (
             f"each process holds the graph, {work.graph / 2**30:.1f} GiB, and has "
             f"{hardware.memory / 2**30:.1f} GiB. Sample neighbors, or keep fewer edges"

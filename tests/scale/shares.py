@@ -34,7 +34,11 @@ CASES = {  # a model, its settings, and from how many bytes on its tables lie ap
     "nfm": ("nfm-kg", {**FIELDS, "batch_norm": True, "layers": (5,), "dropout": 0.2}, 1e9),
     "deepfm": ("deepfm-kg", {**FIELDS, "layers": (6, 5), "dropout": 0.2}, 0),
     "widedeep": ("widedeep-kg", {**FIELDS, "layers": (6, 5), "buckets": 50}, 0),
-    "neumf": ("neumf", {"dim": 4, "layers": (8, 4), "pretrain_epochs": 1, "clip_norm": 0.1, "batch_size": 64}, 0),
+    "neumf": (
+        "neumf",
+        {"dim": 4, "layers": (8, 4), "pretrain_epochs": 1, "clip_norm": 0.1, "batch_size": 64},
+        0,
+    ),
     "dkn": ("dkn", {**NEWS, "dropout": 0.0, "batch_size": 32}, 1e9),
 }
 LATER = ("ffm", "deepfm", "widedeep", "lstmcnn", "sasrec-drawn")

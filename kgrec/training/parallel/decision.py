@@ -9,6 +9,7 @@ from kgrec.models.base import Plan, Recommender
 from kgrec.process import total_memory
 from kgrec.scale.cost import H200X8, Advice, Hardware, Work, advise, cpus
 from kgrec.training.config import TrainConfig
+from kgrec.training.parallel.data import table_bytes
 
 
 def work_of(model: Recommender, plan: Plan, config: TrainConfig, interactions: int) -> Work | None:
@@ -26,6 +27,29 @@ def work_of(model: Recommender, plan: Plan, config: TrainConfig, interactions: i
         interactions,
         plan.objectives[0].name != "bpr",
         tables[0].element_size(),
+    )
+
+
+def shared_work(
+    model: Recommender, plan: Plan, config: TrainConfig, interactions: int, seconds: float
+) -> Work:
+    """Return what a step of a model does whose processes share the batch, given its seconds in one:
+    an interaction looks a row up in each table that lies apart.
+    """
+    least = table_bytes()
+    tables = () if plan.split is None else plan.split.tables
+    apart = [table for table in tables if table.nbytes >= least]
+    moved = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return Work(
+        max(1, sum(len(table) for table in apart)),
+        0,
+        max((table.shape[1] for table in apart), default=1),
+        batch=config.batch_size,
+        interactions=interactions,
+        size=next(model.parameters()).element_size(),
+        dense=max(1, moved - sum(table.numel() for table in apart)),
+        looked=len(apart) * config.batch_size,
+        seconds=seconds,
     )
 
 

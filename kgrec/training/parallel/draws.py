@@ -46,7 +46,7 @@ class SharedBatch(TorchFunctionMode):
     """
 
     def __init__(self, world: World, parts: Sequence[Part]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._world = world
         self._parts = parts
         self._own: dict[object, Callable[..., Tensor]] = {
@@ -63,7 +63,8 @@ class SharedBatch(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         """Call what stands for a function, or the function itself."""
-        return self._own.get(func, func)(*args, **(kwargs or {}))
+        called: Callable[..., Any] = self._own.get(func, func)
+        return called(*args, **(kwargs or {}))
 
     def _part(self, count: int, what: str) -> Part:
         """Return which part of the batch so many rows are."""
@@ -84,7 +85,8 @@ class SharedBatch(TorchFunctionMode):
 
         part = self._part(len(x), "dropout")
         sizes = part.whole, *x.shape[1:]
-        order = sorted(range(x.ndim), key=lambda axis: -x.stride(axis))  # masks are drawn by memory
+        strides = x.stride()
+        order = sorted(range(x.ndim), key=lambda axis: -strides[axis])  # masks are drawn by memory
         whole = x.new_ones([sizes[axis] for axis in order])
         kept = functional.dropout(whole.permute([order.index(axis) for axis in range(x.ndim)]), p)
         return x * kept[part.start : part.stop]
