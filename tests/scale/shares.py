@@ -16,6 +16,7 @@ from kgrec.training.loop import samplers_of, train
 from kgrec.training.micro_batches import Pieces
 from kgrec.training.parallel.data import TABLE_BYTES, Shared
 from kgrec.training.step import TrainingStep
+from tests.scale import many
 from tests.scale.many import toy
 
 torch.set_num_threads(1)
@@ -134,6 +135,8 @@ def main():
     names = [name for name in CASES if work == "all" or name not in LATER]
     found = {name: trained(name, torch.float64, world) for name in names}
     found["float32"] = trained("sasrec", torch.float32, world)
+    many.CASES["neighbors"] = ("lightgcn", {"loss": "bpr", "fanouts": (3, 2)})
+    found["neighbors"] = many.trained("neighbors", torch.float64, world)
     if world.size > 1:
         for name, steps in (("whole", (4,)), ("continued", (2, 4))):
             for epochs in steps:

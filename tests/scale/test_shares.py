@@ -92,6 +92,12 @@ def test_bytes_are_those_of_the_formulas(found):
     )
 
 
+def test_neighbors_are_drawn_alike_for_all_columns(found):
+    one, two = (told(found, size)["neighbors"] for size in (1, 2))
+    assert np.abs(np.subtract(one["losses"], two["losses"])).max() <= 1e-10
+    assert np.abs(np.subtract(one["final"][0], two["final"][0])).max() <= 1e-10
+
+
 def test_tables_lie_apart_by_size(found):
     assert told(found, 2)["gru4rec"]["apart"] == ["items"]
     assert told(found, 2)["fm"]["apart"] == ["users", "items"]

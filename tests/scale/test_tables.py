@@ -1,10 +1,16 @@
 """Tables mapped from files: the values, moments and steps of ones in memory."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
 
 from kgrec.errors import CheckpointError, ConfigError
+from kgrec.nn.light import LightPropagation
+from kgrec.nn.losses import bpr
+from kgrec.ops.csr import symmetric_weights
+from kgrec.ops.csr_files import csr_on_disk
 from kgrec.scale.tables import MappedTable
 
 
@@ -52,6 +58,34 @@ def test_draws_depend_on_seed_and_size_alone(tmp_path):
     assert torch.equal(one, two)
     assert not torch.equal(one, other)
     assert float(one.std()) == pytest.approx(0.5, rel=0.1)
+
+
+def test_the_loop_of_the_docs_trains_on_mapped_files(tmp_path, root):
+    """Its first loss is that of the whole graph, every node having few neighbors; and it falls."""
+    text = (root / "docs/many-machines.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    names = {}
+    exec(code, names)
+    draw = torch.Generator().manual_seed(0)
+    user, item = torch.arange(90) % 30, torch.randint(20, (90,), generator=draw) + 30
+    pairs = torch.unique(torch.stack([user, item], 1), dim=0).numpy()[::2]
+    edges = np.r_[pairs, pairs[:, ::-1]]
+    (tmp_path / "graph").mkdir()
+    csr_on_disk(lambda: iter([(edges[:, 0], edges[:, 1])]), 50, tmp_path / "graph")
+    graph = names["open_csr"](tmp_path / "graph")
+    assert int(graph.degree.max()) <= 5
+    table = MappedTable.create(tmp_path / "table", 50, 8)
+    before = table.take(torch.arange(50))
+    z = LightPropagation(2)(before, graph, symmetric_weights(graph))
+    u, i = torch.from_numpy(pairs).T
+    j = torch.randint(30, 50, i.shape, generator=draw)
+    expected = bpr((z[u] * z[i]).sum(1), (z[u] * z[j]).sum(1))
+    losses = [names["step"](graph, table, u, i, j, key, 0.05) for key in range(15)]
+    assert losses[0] == pytest.approx(float(expected), abs=1e-6)
+    assert losses[-1] < losses[0] / 2
+    touched = torch.unique(torch.cat([u, i, j]))
+    rest = np.setdiff1d(np.arange(50), np.r_[touched.numpy(), edges.ravel()])
+    assert torch.equal(table.take(torch.from_numpy(rest)), before[rest])
 
 
 def test_damaged_folders_are_refused(tmp_path):
