@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from kgrec.batches import PointwiseBatch
 from kgrec.runs.fit import fit
 from kgrec.runs.run import build_model
 from kgrec.runs.settings import choose
@@ -71,7 +72,7 @@ def trained(name, dtype, world):
         return model, plan, Shared(model, plan, world) if world.size > 1 else None
 
     model, plan, apart = made()
-    gradients, sent, numbers = first_step(model, plan, chosen, data, apart)
+    gradients, sent, numbers, foreign = first_step(model, plan, chosen, data, apart)
     model, plan, apart = made()
     device = torch.device("cpu")
     state = train(model, data, chosen.train, seed=0, device=device, plan=plan, apart=apart)
@@ -85,6 +86,7 @@ def trained(name, dtype, world):
         "buffers": flat({n: b for n, b in model.named_buffers() if "running" in n}),
         "sent": sent,
         "numbers": numbers,
+        "foreign": foreign,
         "apart": list(apart.names) if apart else [],
     }
     torch.set_default_dtype(torch.float32)
@@ -92,8 +94,8 @@ def trained(name, dtype, world):
 
 
 def first_step(model, plan, chosen, data, apart):
-    """Return the gradients of the first step, the bytes it sent, and how many numbers were added
-    up.
+    """Return the gradients of the first step, the bytes it sent, how many numbers were added up,
+    and how many users and items of this process's part are of rows that another holds.
     """
     if plan.begin_epoch is not None:
         plan.begin_epoch(1, 0)
@@ -108,14 +110,17 @@ def first_step(model, plan, chosen, data, apart):
 
     gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     if apart is None:
-        return flat(gradients), {}, 0
+        return flat(gradients), {}, 0, 0
 
     sent = {kind: size - before.get(kind, 0) for kind, size in apart.world.sent.items()}
     alone = [p for name, p in model.named_parameters() if name not in apart.names]
     numbers = sum(p.numel() for p in alone) + len(alone) + len(step.names)
     for name in apart.names:
         gradients[name] = apart.columns.whole(gradients[name])
-    return flat(gradients), sent, numbers
+    own, *_ = apart.share(plan.objectives[0], batches[0])
+    ids = torch.cat([own.user, own.item]) if isinstance(own, PointwiseBatch) else torch.empty(0)
+    foreign = int((ids % apart.world.size != apart.world.rank).sum())
+    return flat(gradients), sent, numbers, foreign
 
 
 def flat(values):

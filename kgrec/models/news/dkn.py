@@ -321,15 +321,10 @@ class DKN(Recommender):
 
     def plan(self) -> Plan:
         """Return one objective over lists that were shown."""
-        shown = (self.config.num_negatives, self.config.max_history)
-        source = Shown(*shown, grouped=self.config.loss == "softmax")
-        objective = Objective(
-            ImpressionBatch,
-            self.loss,
-            name=self.config.loss,
-            source=source,
-            terms=None if self.config.loss == "softmax" else _shown,
-        )
+        loss = self.config.loss
+        terms = None if loss == "softmax" else ImpressionBatch.num_shown
+        source = Shown(self.config.num_negatives, self.config.max_history, grouped=terms is None)
+        objective = Objective(ImpressionBatch, self.loss, None, loss, source, terms=terms)
         return Plan((objective,), begin_epoch=self.begin_epoch, parallel="data")
 
     def can_rank(self, data: Dataset) -> Known:
@@ -383,10 +378,6 @@ class NewsScorer:
 
         scores = self.tables.read.new_empty(items.shape)
         return fill_in_blocks(scores, score, (history.shape[1] + 1) * self.tables.read.shape[1])
-
-
-def _shown(batch: ImpressionBatch) -> Tensor:
-    return batch.mask.sum(1)
 
 
 def _rows(table: Tensor, rows: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from kgrec.batches import Query, SequenceBatch
+from kgrec.batches import Query
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.known import with_interactions
 from kgrec.errors import ConfigError
@@ -30,11 +30,6 @@ from kgrec.queries import histories as queries
 from kgrec.random import derive
 
 _HISTORIES_AT_ONCE = 256
-
-
-def targets(batch: SequenceBatch) -> Int[Tensor, " batch"]:
-    """Return how many targets each history has: what losses of this family are means over."""
-    return batch.target_mask.sum(1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,13 +15,7 @@ from kgrec.batches import SequenceBatch
 from kgrec.data.records.dataset import Dataset
 from kgrec.errors import ConfigError
 from kgrec.models.base import Objective, Plan, Preset, Span, Split
-from kgrec.models.sequential.base import (
-    Catalog,
-    SequenceConfig,
-    SequenceRecommender,
-    at_last,
-    targets,
-)
+from kgrec.models.sequential.base import Catalog, SequenceConfig, SequenceRecommender, at_last
 from kgrec.nn.dense import linear, start_from
 from kgrec.nn.init import normal
 from kgrec.ops.rows import take_rows
@@ -168,7 +162,11 @@ class GRU4Rec(SequenceRecommender):
         """Return one objective over sequences."""
         config = self.config
         objective = Objective(
-            SequenceBatch, self.loss, name=config.loss, source=config.source, terms=targets
+            SequenceBatch,
+            self.loss,
+            name=config.loss,
+            source=config.source,
+            terms=SequenceBatch.num_targets,
         )
         if config.loss != "softmax":  # histories of a batch stand against each other
             return Plan((objective,), begin_epoch=self.begin_epoch)

@@ -16,13 +16,7 @@ from kgrec.data.records.known import Known, with_interactions
 from kgrec.data.texts.news_catalog import PADDING, NewsCatalog
 from kgrec.errors import ConfigError
 from kgrec.models.base import Objective, Plan, Preset, Span, Split
-from kgrec.models.sequential.base import (
-    Catalog,
-    SequenceConfig,
-    SequenceRecommender,
-    at_last,
-    targets,
-)
+from kgrec.models.sequential.base import Catalog, SequenceConfig, SequenceRecommender, at_last
 from kgrec.models.sequential.lstmcnn_blend import HeldOut
 from kgrec.nn.dense import linear, start_from
 from kgrec.nn.init import normal
@@ -228,7 +222,9 @@ class LSTMCNN(SequenceRecommender):
 
     def plan(self) -> Plan:
         """Return one objective over sequences, and what follows an epoch."""
-        objective = Objective(SequenceBatch, self.loss, source=self.config.source, terms=targets)
+        objective = Objective(
+            SequenceBatch, self.loss, source=self.config.source, terms=SequenceBatch.num_targets
+        )
         return Plan(
             (objective,),
             begin_epoch=self.begin_epoch,

@@ -16,13 +16,7 @@ from kgrec.batches import SequenceBatch
 from kgrec.data.records.dataset import Dataset
 from kgrec.errors import ConfigError
 from kgrec.models.base import Objective, Plan, Preset, Span
-from kgrec.models.sequential.base import (
-    Catalog,
-    SequenceConfig,
-    SequenceRecommender,
-    at_last,
-    targets,
-)
+from kgrec.models.sequential.base import Catalog, SequenceConfig, SequenceRecommender, at_last
 from kgrec.nn.dense import linear
 from kgrec.nn.init import glorot_uniform, normal
 from kgrec.ops.rows import take_rows
@@ -218,7 +212,7 @@ class SASRec(SequenceRecommender):
             self.loss,
             name=self.config.loss,
             source=self.config.source,
-            terms=targets,
+            terms=SequenceBatch.num_targets,
         )
         # attention draws what it drops inside torch, a part of the batch otherwise than the whole
         alone = self.config.form == "official" and self.config.dropout > 0

@@ -11,7 +11,7 @@ from kgrec.nn.light import LightPropagation
 from kgrec.nn.losses import bpr
 from kgrec.ops.csr import symmetric_weights
 from kgrec.ops.csr_files import csr_on_disk
-from kgrec.scale.tables import MappedTable
+from kgrec.ops.mapped_table import MappedTable
 
 
 def test_steps_are_those_of_sparse_adam(tmp_path):
@@ -67,8 +67,8 @@ def test_the_loop_of_the_docs_trains_on_mapped_files(tmp_path, root):
     names = {}
     exec(code, names)
     draw = torch.Generator().manual_seed(0)
-    user, item = torch.arange(90) % 30, torch.randint(20, (90,), generator=draw) + 30
-    pairs = torch.unique(torch.stack([user, item], 1), dim=0).numpy()[::2]
+    pairs = np.array([(u, 30 + item % 20) for u in range(30) for item in (7 * u, 3 * u + 1)])
+    pairs = np.unique(pairs, axis=0)
     edges = np.r_[pairs, pairs[:, ::-1]]
     (tmp_path / "graph").mkdir()
     csr_on_disk(lambda: iter([(edges[:, 0], edges[:, 1])]), 50, tmp_path / "graph")
