@@ -12,6 +12,7 @@ Needs a CUDA build of torch with Triton. Prints a line per check; exit code 1 if
 import argparse
 import json
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -354,6 +355,38 @@ def on_both(models: dict[str, dict[str, Any]], data: kgrec.Dataset) -> dict[str,
     return found
 
 
+def several() -> dict[str, Any]:
+    """Trainings of two processes with a device each, over NCCL, beside one process: losses apart,
+    and whether two runs have the same bytes. Says so where there is one device.
+    """
+    if torch.cuda.device_count() < 2:
+        return {"not measured": f"{torch.cuda.device_count()} device, two are needed"}
+
+    together = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    settings = ("epochs=3", "patience=0", "validate_every=3")
+    found = {}
+    for model, way in (("lightgcn-kg", "columns"), ("bprmf", "columns"), ("sasrec", "data")):
+        with tempfile.TemporaryDirectory() as scratch:
+            runs = []
+            for name, start in (("one", []), ("two", together), ("again", together)):
+                words = ["-m", "kgrec", "train", "films", "--model", model, "--device", "cuda"]
+                for one in (*settings, f"parallel={way}"):
+                    words += ["--set", one]
+                out = Path(scratch) / name
+                subprocess.run(
+                    [sys.executable, *start, *words, "--out", str(out)], check=True, timeout=600
+                )
+                runs.append(out)
+
+            first, second = (kgrec.load_run(out).history[0] for out in runs[:2])
+            weights = [(out / "model.safetensors").read_bytes() for out in runs[1:]]
+            loss = next(name for name in first if name not in ("epoch", "seconds"))
+            apart = abs(first[loss] - second[loss]) / abs(first[loss])
+            found[model] = {"losses_apart": apart, "same_twice": weights[0] == weights[1]}
+
+    return found
+
+
 def main() -> None:
     """Run all checks and print them."""
     parser = argparse.ArgumentParser(
@@ -389,6 +422,7 @@ def main() -> None:
         "kgat": kgat_steps,
         "knowledge": lambda: on_both(KNOWLEDGE, kgrec.load("films")),
         "sequences": lambda: on_both(SEQUENCES, with_texts(kgrec.load("films"))),
+        "several devices": several,
         "quality": lambda: quality(data, chosen.quality, published) if chosen.quality else {},
     }.items():
         torch.cuda.reset_peak_memory_stats()
@@ -411,6 +445,11 @@ def main() -> None:
             each["scores_apart"] > 1e-3
             for part in ("knowledge", "field models", "sequences")
             for each in found[part].values()
+        )
+        or any(
+            each["losses_apart"] > 1e-3
+            for each in found["several devices"].values()
+            if isinstance(each, dict)
         )
     )
     sys.exit(

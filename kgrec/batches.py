@@ -77,6 +77,10 @@ class ImpressionBatch:
     label: Float[Tensor, "batch cand"]
     mask: Bool[Tensor, "batch cand"]
 
+    def num_shown(self) -> Int[Tensor, " batch"]:
+        """Return how many candidates each list has."""
+        return self.mask.sum(1)
+
 
 @dataclass(frozen=True, slots=True)
 class CorruptedBatch:
@@ -139,6 +143,10 @@ class SequenceBatch:
     history_mask: Bool[Tensor, "batch hist"]
     target: Int[Tensor, "batch cand"]
     target_mask: Bool[Tensor, "batch cand"]
+
+    def num_targets(self) -> Int[Tensor, " batch"]:
+        """Return how many targets each history has."""
+        return self.target_mask.sum(1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,8 +131,14 @@ def _across(
         found = advice_of_description(dataset, sizes, hardware)
     else:
         from kgrec.data.formats.load import load
+        from kgrec.runs.doctor import step_seconds
 
-        found = advice_for(load(dataset), model or "", settings(set_, None), sizes, hardware)
+        data, given = load(dataset), settings(set_, None)
+
+        def measure() -> float:
+            return step_seconds(data, model or "", given)
+
+        found = advice_for(data, model or "", given, sizes, hardware, measure)
 
     if json:
         show_json(found.to_dict())

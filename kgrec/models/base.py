@@ -58,6 +58,8 @@ class Objective(Generic[B]):
             draws), its shapes on the shapes of the batch, and it asks the host for nothing.
         weight: What the loss is multiplied by where it is trained; logs show it as it is.
         rate: Multiple of the learning rate, for objectives with an optimizer of their own.
+        terms: Where the loss is a mean over something else than the rows of the batch, how many
+            of it each row has, int64 (batch): what a part of the batch counts for.
     """
 
     batch: type[B]
@@ -68,6 +70,7 @@ class Objective(Generic[B]):
     capturable: bool = False
     weight: float = 1.0
     rate: float = 1.0
+    terms: Callable[[B], Int[Tensor, " batch"]] | None = None
 
 
 def ranking_objective(
@@ -112,11 +115,11 @@ Validate = Callable[[Scorer], float]
 
 @dataclass(frozen=True)
 class Split:
-    """What of a model can lie apart by columns, and what its propagation costs.
+    """What of a model can lie apart, and what its propagation costs.
 
     Attributes:
-        tables: Parameters of which every process has some columns (the second dimension): a row for
-            each node, or relation.
+        tables: Parameters with a row for each node, relation or the like, of which every process has
+            some columns (the second dimension), or some rows.
         edges: Directed edges that a layer passes over.
         layers: Layers of a pass.
         widths: Columns before and after each dense layer, which takes whole rows; () without any.
@@ -155,8 +158,10 @@ class Plan:
             What it sets is kept with the parameters (``Recommender.settled``).
         parallel: How the model can be trained by several processes: "columns" has everyone hold
             some columns of the tables of ``split``, and the loss go through ``Recommender.shard``;
-            "none" cannot.
-        split: What lies apart, where ``parallel`` is "columns".
+            "data" has everyone read a part of each batch, the loss being a mean over its rows (or
+            the objective's ``terms``); "none" cannot.
+        split: What lies apart: by columns, or with "data" by rows where a table is large, being
+            read by ``kgrec.nn.lookup.rows_at`` alone.
     """
 
     objectives: tuple[Objective[Any], ...] = ()
@@ -169,7 +174,7 @@ class Plan:
     optimizer: Callable[[list[nn.Parameter], float], torch.optim.Optimizer] | None = None
     compare: Callable[[int, Validate], None] | None = None
     settle: Callable[[Validate | None], None] | None = None
-    parallel: Literal["columns", "none"] = "none"
+    parallel: Literal["columns", "data", "none"] = "none"
     split: Split | None = None
 
     def by_columns(self, split: Split) -> "Plan":

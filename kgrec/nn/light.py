@@ -8,8 +8,12 @@ from torch import Tensor, nn
 
 from kgrec.nn.contrast import SignedNoise
 from kgrec.nn.dropout import SeededDropout
+from kgrec.nn.fields import ValueSums
 from kgrec.ops.csr import Csr
+from kgrec.ops.neighbors import draw_neighbors
 from kgrec.ops.propagate import poly, poly_rows, propagate
+from kgrec.ops.rows import take_rows
+from kgrec.random import derive
 from kgrec.scale.columns import WHOLE, Whole
 
 
@@ -22,6 +26,7 @@ class LightPropagation(nn.Module):
     Args:
         num_layers: K.
         edge_dropout: Probability of leaving an edge out of a step, both of its directions together.
+        fanouts: Edges to draw for each node of a hop in training; () takes all.
 
     Attributes:
         coefficients: What each layer counts for, 1 / (K + 1).
@@ -29,11 +34,18 @@ class LightPropagation(nn.Module):
     Source: He et al., LightGCN, SIGIR 2020, Eq. (8). https://arxiv.org/abs/2002.02126
     """
 
-    def __init__(self, num_layers: int, edge_dropout: float | int = 0.0) -> None:
+    def __init__(
+        self,
+        num_layers: int,
+        edge_dropout: float | int = 0.0,
+        fanouts: tuple[int, ...] = (),
+    ) -> None:
         super().__init__()
+        self.fanouts = fanouts
         self.num_layers = num_layers
         self.coefficients = (1 / (num_layers + 1),) * (num_layers + 1)
         self.edge_dropout = SeededDropout(edge_dropout)
+        self.reseed(0)
 
     def forward(
         self, x: Float[Tensor, "nodes dim"], csr: Csr, weight: Float[Tensor, " edges"]
@@ -49,7 +61,42 @@ class LightPropagation(nn.Module):
         rows: Int[Tensor, " batch"],
     ) -> tuple[Float[Tensor, "batch dim"], Float[Tensor, "batch dim"]]:
         """Return Z and X of some distinct nodes."""
+        if self.training and self.fanouts:
+            return self.drawn_rows(x, csr, weight, rows)
         return poly_rows(x, csr, self.kept(csr, weight), self.coefficients, rows)
+
+    def drawn_rows(
+        self,
+        x: Float[Tensor, "nodes dim"],
+        csr: Csr,
+        weight: Float[Tensor, " edges"],
+        rows: Int[Tensor, " batch"],
+    ) -> tuple[Float[Tensor, "batch dim"], Float[Tensor, "batch dim"]]:
+        """Return what ``rows`` does, over edges drawn around the nodes, each of which counts for
+        those that it stands for: no other row of ``x`` is read.
+
+        The expectation over the draws is Z with one or two layers; with more, a node's draws meet
+        themselves on paths that come back to it.
+        """
+        self._draws += 1
+        key = derive(self._seed, "neighbors", self._draws)
+        drawn = draw_neighbors(csr, rows, self.fanouts, key)
+        count = len(drawn.nodes)
+        kept = (weight[drawn.edge] * drawn.stands_for).to(x.dtype)
+        spread = ValueSums(drawn.destination, drawn.source, kept, count, count)
+        layer = start = take_rows(x, drawn.nodes)
+        z = self.coefficients[0] * start[: len(rows)]
+        for coefficient in self.coefficients[1:]:
+            layer = spread(layer)
+            z = z + coefficient * layer[: len(rows)]
+
+        return z, start[: len(rows)]
+
+    def reseed(self, seed: int) -> None:
+        """Start the draws of neighbors, and of dropped edges, again."""
+        self._seed = seed
+        self._draws = 0
+        self.edge_dropout.reseed(seed)
 
     def kept(self, csr: Csr, weight: Float[Tensor, " edges"]) -> Float[Tensor, " edges"]:
         """Return the weights of a step: in training with some edges left out, both directions

@@ -75,15 +75,16 @@ def _dropped(x: Tensor, probability: float, key: int, block: tuple[int, int, int
         count = x.shape[1]
         place = (row + place // count) * width + column + place % count
 
-    return torch.where(_words_at(place, key) >= threshold, x * scale, 0.0)
+    return torch.where(mixed_words(place, key) >= threshold, x * scale, 0.0)
 
 
 def words(count: int, key: int, device: torch.device) -> Tensor:
     """Return the first ``count`` words of a key, 32 bits each, as int64."""
-    return _words_at(torch.arange(count, device=device), key)
+    return mixed_words(torch.arange(count, device=device), key)
 
 
-def _words_at(place: Tensor, key: int) -> Tensor:
+def mixed_words(place: Tensor, key: int) -> Tensor:
+    """Return the words of a key at some places, int64 from 0 on."""
     mixed = _mix((place & _LOW) ^ (key & _LOW))
     return _mix((mixed + (key >> 32) + (place >> 32)) & _LOW)
 

@@ -143,6 +143,17 @@ def predict(
     )
 
 
+def step_seconds(data: Dataset, model: str, settings: Mapping[str, Any]) -> float:
+    """Return the seconds of a step of a model on this machine, a few being timed.
+
+    Raises:
+        UnknownModelError: If there is no such model.
+        ConfigError: If a setting is unknown.
+    """
+    found = predict(data, model, settings, device=environment()["device"])
+    return found.seconds_per_epoch / max(1, *found.steps.values())
+
+
 def _epoch(
     model: Recommender,
     plan: Plan,

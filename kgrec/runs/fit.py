@@ -79,6 +79,7 @@ from kgrec.training.checkpoint import read_state, read_tensors, write_state
 from kgrec.training.config import PUBLISHED, TEST_SELECTED, TrainConfig
 from kgrec.training.loop import TrainState, snapshot, train
 from kgrec.training.parallel.columns import Apart, check_parallel
+from kgrec.training.parallel.data import table_bytes, taken_apart
 from kgrec.training.parallel.decision import declined
 from kgrec.training.samplers import weights_in
 from kgrec.training.stopping import Stopping
@@ -785,6 +786,7 @@ class _Job:
                 "model": self.chosen.name,
                 "configuration": asdict(self.chosen.config),
                 "training settings": asdict(config),
+                "KGREC_TABLE_BYTES": table_bytes(),
             }
         )
         model = build_model(self.chosen, self.data, self.seed)
@@ -801,15 +803,16 @@ class _Job:
             return
 
         check_parallel(model, plan, config)
-        Apart(model, plan, self.world)
-        logger.info("%s: trained by columns, %d processes.", self.chosen.name, self.world.size)
+        taken_apart(model, plan, self.world)
+        way = "shares of the batch" if plan.parallel == "data" else "columns"
+        logger.info("%s: trained by %s, %d processes.", self.chosen.name, way, self.world.size)
         self._together = True
 
     def _apart(self, model: Recommender, plan: Plan | None = None) -> Apart | None:
         """Return the model's tables taken apart, where processes train it together."""
         if not self._together:
             return None
-        return Apart(model, plan or model.plan(), self.world)
+        return taken_apart(model, plan or model.plan(), self.world)
 
     def _waited(self, out: Path) -> Run:
         """Wait until the first process has trained, and open its run."""

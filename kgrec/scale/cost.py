@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from kgrec.errors import ConfigError
 
-Kind = Literal["scores", "gather", "columns_to_rows", "lookup"]
+Kind = Literal["scores", "gather", "columns_to_rows", "lookup", "gradients"]
 
 _SECTOR = 32  # bytes that memory is read by: narrower rows cost the same
 _EDGE = 100  # bytes that an edge costs a CPU at least, however narrow its row
@@ -28,13 +28,15 @@ def bytes_of(kind: Kind, *, rows: int, dim: int = 1, size: int = 4, world: int =
             "gather": whole rows made of columns, and their gradients sent back.
             "columns_to_rows": a table of columns turned to rows, or back, once.
             "lookup": rows of a table that lies apart by rows, evenly, and their gradients.
+            "gradients": ``rows`` numbers of parameters that every process holds, added up as
+            scores are.
         rows: Rows of the batch, of the table, or numbers.
         dim: Columns of the whole table.
         size: Bytes of a value.
         world: W, the number of processes.
     """
     others = world - 1
-    if kind == "scores":
+    if kind in ("scores", "gradients"):
         return 2 * others * rows * size // world
     if kind == "gather":
         return 2 * rows * dim * size * others // world
@@ -82,6 +84,10 @@ class Work:
         size: Bytes of a value.
         widths: Columns before and after each dense layer; () without any.
         sums: Further numbers of a step that are added up over columns.
+        dense: Of a model whose processes share the batch: numbers of the parameters that each of
+            them holds; ``nodes`` are then rows of the tables that lie apart by rows. 0 by columns.
+        looked: Rows of those that a step looks up.
+        seconds: Seconds of a step in one process, measured, where ``dense`` is given.
     """
 
     nodes: int
@@ -94,11 +100,15 @@ class Work:
     size: int = 4
     widths: tuple[int, ...] = ()
     sums: int = 0
+    dense: int = 0
+    looked: int = 0
+    seconds: float = 0.0
 
     def __post_init__(self) -> None:
         """Reject values out of range."""
         least = {"nodes": 1, "edges": 0, "dim": 1, "layers": 0, "batch": 1, "interactions": 0}
-        values = [(name, getattr(self, name), low) for name, low in (least | {"sums": 0}).items()]
+        least |= {"sums": 0, "dense": 0, "looked": 0}
+        values = [(name, getattr(self, name), low) for name, low in least.items()]
         if not isinstance(self.widths, tuple | list):
             raise ConfigError(f"widths={self.widths!r}: expected a list of numbers of columns.")
         for name, value, low in [*values, *(("widths", width, 1) for width in self.widths)]:
@@ -106,6 +116,10 @@ class Work:
                 raise ConfigError(f"{name}={value!r}: expected a whole number from {low} on.")
         if self.size not in (2, 4, 8):
             raise ConfigError(f"size={self.size!r}: a value has 2, 4 or 8 bytes.")
+        if not isinstance(self.seconds, int | float) or not 0 <= self.seconds < 1e9:
+            raise ConfigError(f"seconds={self.seconds!r}: expected a number from 0 on.")
+        if bool(self.dense) != bool(self.seconds):
+            raise ConfigError("dense needs the seconds of a step, and they are of dense alone.")
 
     @property
     def rows(self) -> int:
@@ -120,6 +134,11 @@ class Work:
     def sent(self, world: int) -> int:
         """Return the bytes that each process sends in a step."""
         shared = {"size": self.size, "world": world}
+        if self.dense:
+            looked = -(-self.looked // world)
+            return bytes_of("gradients", rows=self.dense, **shared) + bytes_of(
+                "lookup", rows=looked, dim=self.dim, **shared
+            )
         dense = dense_bytes(self.widths, nodes=self.nodes, rows=self.rows, **shared)
         more = dense + bytes_of("scores", rows=self.sums, **shared)
         if self.softmax:
@@ -135,8 +154,11 @@ class Work:
 
     def memory(self, world: int) -> int:
         """Return the bytes of a process: parameters, gradients, two moments and two tables of
-        activations by columns; the graph whole.
+        activations by columns; the graph whole. Where the batch is shared: parameters, gradients
+        and two moments, those of tables that lie apart by rows.
         """
+        if self.dense:
+            return 4 * self.size * (self.dense + self.nodes * self.dim // world)
         return 6 * self.size * self.nodes * self.dim // world + self.graph
 
 
@@ -250,7 +272,7 @@ class Advice:
 
     Attributes:
         best: Processes; 0 where none of those asked about can train it.
-        parallel: "columns", or "none" for a single process.
+        parallel: "columns", "data", or "none" for a single process.
         reason: Why.
         hardware: Name of the hardware.
         rows: The estimate of each number of processes.
@@ -275,7 +297,13 @@ def step_seconds(work: Work, hardware: Hardware, world: int) -> float:
                + what is sent + overhead
 
     f is the share of edges that touch the batch: the last layer is computed for its rows alone.
+    Where the batch is shared, a step takes what was measured, over W.
     """
+    together = min(world, hardware.ranks) if hardware.shared else 1  # what one process has alone
+    if work.dense:
+        own = work.seconds * together / world
+        return own + _exchange(work, hardware, world) + hardware.overhead * (world > 1)
+
     width = work.size * work.dim / world
     edge = width + 8
     if hardware.shared:
@@ -284,10 +312,7 @@ def step_seconds(work: Work, hardware: Hardware, world: int) -> float:
     product = work.edges * edge + 2 * work.nodes * width
     touched = min(1.0, 2 * work.rows / work.nodes)
     passes = 2 * (work.layers - 1) + 2 * touched if work.layers else 0.0
-    moved = passes * product + 7 * work.nodes * width
-    if hardware.shared:
-        moved *= min(world, hardware.ranks)  # they share what one process has alone
-
+    moved = (passes * product + 7 * work.nodes * width) * together
     speed = _bandwidth(hardware, work.nodes * width)
     return moved / speed + _exchange(work, hardware, world) + hardware.overhead
 
@@ -328,14 +353,17 @@ def advise(work: Work, hardware: Hardware, worlds: Sequence[int]) -> Advice:
     reason = f"a step takes {best.step_seconds:.3g} s"
     if usable[0].world == 1:
         reason += f", {times:.1f} times as fast as in one process"
-    return Advice(best.world, "columns", reason, hardware.name, rows)
+    way = "data" if work.dense else "columns"
+    return Advice(best.world, way, reason, hardware.name, rows)
 
 
 def _estimate(work: Work, hardware: Hardware, world: int) -> Estimate:
     memory = work.memory(world)
     note = ""
     undivided = [width for width in (work.dim, *work.widths) if width % world]
-    if undivided:
+    if work.dense:
+        note = ""
+    elif undivided:
         note = f"{undivided[0]} columns are not divided by {world}"
     elif world > 1 and work.size * work.dim / world < _SECTOR:
         note = f"rows of {work.size * work.dim // world} bytes: no faster than fewer processes"
@@ -354,7 +382,7 @@ def _estimate(work: Work, hardware: Hardware, world: int) -> Estimate:
 
 
 def _too_large(work: Work, hardware: Hardware, need: int) -> str:
-    if work.graph > hardware.memory:
+    if not work.dense and work.graph > hardware.memory:
         return (
             f"each process holds the graph, {work.graph / 2**30:.1f} GiB, and has "
             f"{hardware.memory / 2**30:.1f} GiB. Sample neighbors, or keep fewer edges"

@@ -1,5 +1,6 @@
 """Tables turned from columns to rows and back, and rows looked up in a table apart by rows."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -8,7 +9,48 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from kgrec.errors import ConfigError
+from kgrec.scale.columns import Whole
 from kgrec.scale.world import World
+
+
+class Rows(Whole):
+    """Tables of which process r holds the rows r, r + W, ...: what a loss reads of them is looked
+    up (``lookup_rows``).
+
+    Args:
+        world: The processes.
+        tables: The tables.
+    """
+
+    def __init__(self, world: World, tables: Sequence[Tensor]) -> None:
+        self.world = world
+        self._tables = tables
+
+    def holds(self, table: Tensor) -> bool:
+        """Return whether a table is one of those."""
+        return any(table is one for one in self._tables)
+
+    def own(self, table: Tensor) -> Tensor:
+        """Return a copy of this process's rows of a whole table."""
+        return table[self.world.rank :: self.world.size].clone().contiguous()
+
+    def whole(self, own: Tensor) -> Tensor:
+        """Return the whole table, to every process."""
+        count, even = self._even(own)
+        parts = self.world.all_gather(even).view(self.world.size, *even.shape)
+        return parts.transpose(0, 1).flatten(0, 1)[:count]
+
+    def whole_to_first(self, own: Tensor) -> Tensor | None:
+        """Return the whole table to the first process, None to the others."""
+        count, even = self._even(own)
+        parts = self.world.to_first(even)
+        return None if parts is None else parts.transpose(0, 1).flatten(0, 1)[:count]
+
+    def _even(self, own: Tensor) -> tuple[int, Tensor]:
+        """Return how many rows there are, and this process's, as many as any has."""
+        count = int(self.world.all_reduce(torch.tensor([len(own)], device=own.device)))
+        most = -(-count // self.world.size)
+        return count, torch.cat([own, own.new_zeros(most - len(own), *own.shape[1:])])
 
 
 def row_range(count: int, world: World) -> range:

@@ -69,9 +69,9 @@ class TrainConfig:
             "valid" sets ``PAPER_SELECTION`` too and holds the validation part out: the same rule,
             played fair.
         parallel: How the processes that ``torchrun`` starts share one training: "columns" has each
-            hold some columns of every table; "auto" does so where the model can and it pays
-            (``kgrec doctor --world``), else the first process trains alone; "none" always does. One
-            process ignores it.
+            hold some columns of every table; "data" has each read a part of every batch; "auto"
+            takes columns where the model can and it pays (``kgrec doctor --world``), else the first
+            process trains alone; "none" always does. One process ignores it.
     """
 
     epochs: int = 200

@@ -1,6 +1,6 @@
 """Batches in pieces, where memory does not suffice for a whole one."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ class Pieces:
         """Take twice as many pieces from here on, and say so; return False where that cannot
         help.
         """
-        rows = [_rows(batch) for batch in batches]
+        rows = [rows_of(batch) for batch in batches]
         if not out_of_memory(error) or any(size is None or size < 2 * self.count for size in rows):
             return False
 
@@ -51,23 +51,30 @@ def out_of_memory(error: Exception) -> bool:
     ) or "can't allocate memory" in str(error)
 
 
-def in_pieces(batch: Any, count: int) -> Iterator[tuple[Any, float]]:
+def in_pieces(
+    batch: Any, count: int, terms: Callable[[Any], Tensor] | None = None
+) -> Iterator[tuple[Any, float]]:
     """Yield a batch in pieces of equal size (the last may be smaller), each with its share of the
-    rows.
+    rows, or of the terms.
 
     The mean of a loss over the batch is the sum of its means over the pieces times these shares.
     """
-    size = _rows(batch)
+    size = rows_of(batch)
     assert size is not None
     step = -(-size // count)
+    weight = torch.ones(size) if terms is None else terms(batch)
     for start in range(0, size, step):
-        columns = {
-            field.name: getattr(batch, field.name)[start : start + step] for field in fields(batch)
-        }
-        yield type(batch)(**columns), min(step, size - start) / size
+        share = weight[start : start + step].sum() / weight.sum()
+        yield cut(batch, start, start + step), float(share)
 
 
-def _rows(batch: Any) -> int | None:
+def cut(batch: Any, start: int, stop: int) -> Any:
+    """Return some rows of a batch."""
+    columns = {field.name: getattr(batch, field.name)[start:stop] for field in fields(batch)}
+    return type(batch)(**columns)
+
+
+def rows_of(batch: Any) -> int | None:
     """Return the rows of a batch of tensors; None for a batch of another make, which cannot be
     cut.
     """

@@ -12,6 +12,7 @@ from kgrec.ops.optimizer import Optimizer
 from kgrec.training.micro_batches import Pieces, in_pieces
 from kgrec.training.optimizers import clip
 from kgrec.training.parallel.columns import Apart
+from kgrec.training.parallel.data import Shared
 
 
 class TrainingStep:
@@ -23,7 +24,7 @@ class TrainingStep:
         plan: What they are part of.
         pieces: How many pieces a batch is taken in, after running out of memory.
         clip_norm: Greatest norm of the gradients; 0 takes them as they are.
-        apart: The model's tables, where other processes hold the rest of their columns.
+        apart: The model as other processes train it too, where there are some.
 
     Attributes:
         names: What the losses are called, in the order of what a call returns; empty before the
@@ -73,6 +74,8 @@ class TrainingStep:
     def _backward(self, batches: Sequence[Any], count: int) -> Tensor:
         """Add the gradients up; return the losses."""
         pairs = list(zip(self._objectives, batches, strict=True))
+        if isinstance(self._apart, Shared):
+            return self._together(pairs, self._apart)
         if count == 1:
             losses = [_losses(objective, batch) for objective, batch in pairs]
             torch.autograd.backward(_total(self._objectives, losses))
@@ -81,7 +84,7 @@ class TrainingStep:
         losses = []
         for objective, batch in pairs:
             sums: dict[str, Tensor] = {}
-            for piece, share in in_pieces(batch, count):
+            for piece, share in in_pieces(batch, count, objective.terms):
                 parts = {name: share * value for name, value in _losses(objective, piece).items()}
                 torch.autograd.backward(_total([objective], [parts]))
                 sums = {
@@ -92,6 +95,18 @@ class TrainingStep:
             losses.append(sums)
 
         return self._row(losses)
+
+    def _together(self, pairs: Sequence[tuple[Objective[Any], Any]], shared: Shared) -> Tensor:
+        """Add up the gradients of all processes, each of its part of the batch."""
+        losses = []
+        for objective, batch in pairs:
+            own, share, whole_batch = shared.share(objective, batch)
+            with whole_batch:
+                found = _losses(objective, own)
+            losses.append({name: share * value for name, value in found.items()})
+
+        torch.autograd.backward(_total(self._objectives, losses))
+        return shared.added(self._optimizer, self._row(losses))
 
     def _row(self, losses: Sequence[Mapping[str, Tensor]]) -> Tensor:
         """Return the losses of all objectives one after another, and keep their names.

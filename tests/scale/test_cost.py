@@ -79,6 +79,24 @@ def test_two_processes_on_cpus_are_declined_in_a_line(name):
     )
 
 
+def test_shared_batches_by_hand():
+    """A million numbers whole and a table of 2^20 x 16 apart, 100 ms a step, eight processes."""
+    work = Work(1 << 20, 0, dim=16, dense=1_000_000, looked=8192, seconds=0.1)
+    assert bytes_of("gradients", rows=1_000_000, world=8) == 7_000_000
+    assert work.sent(8) == 7_000_000 + 1024 * (8 + 2 * 64) * 7 // 8
+    assert work.memory(8) == 16 * (1_000_000 + (1 << 21))
+    alone = step_seconds(work, H200X8, 8)
+    assert alone == pytest.approx(0.0125 + 40e-6 + work.sent(8) / 350e9 + 30e-6)
+    assert step_seconds(work, H200X8, 1) == 0.1
+    found = advise(work, H200X8, (1, 2, 8))
+    assert (found.best, found.parallel) == (8, "data")
+    assert advise(work, cpus(2, 1 << 34), (1, 2)).best == 1
+    with pytest.raises(ConfigError, match="dense needs the seconds"):
+        Work(1, 0, dense=5)
+    with pytest.raises(ConfigError, match="seconds=-1"):
+        Work(1, 0, dense=5, seconds=-1)
+
+
 def test_seconds_by_hand():
     """Gowalla on one H200: a product moves 1.6 M x 264 + 2 x 70,839 x 256 bytes from the cache."""
     product = 1_600_000 * (256 + 8) + 2 * 70_839 * 256
@@ -169,3 +187,14 @@ def test_doctor_refuses_in_one_line(tmp_path, capsys, text, words, message):
     said = capsys.readouterr().err
     assert message in said
     assert said.count("\n") == 1
+
+
+def test_shared_batches_are_measured_here(capsys, monkeypatch):
+    monkeypatch.setattr("kgrec.runs.doctor.step_seconds", lambda data, model, given: 0.25)
+    assert run(["doctor", "films", "--model", "sasrec", "--world", "1,2", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["rows"][0]["step_seconds"] == 0.25
+    assert found["rows"][1]["sent_bytes"] > 0
+    words = ["doctor", "films", "--model", "sasrec", "--world", "1,2", "--hardware", "h200x8"]
+    assert run(words) == 2
+    assert "measured" in capsys.readouterr().err

@@ -3,7 +3,7 @@
 https://arxiv.org/abs/1708.05031 (equation numbers are those of version 2)
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -14,13 +14,13 @@ from torch.nn.functional import binary_cross_entropy_with_logits, relu
 from kgrec.batches import PointwiseBatch, Query
 from kgrec.data.records.dataset import Dataset
 from kgrec.errors import ConfigError
-from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, Scorer, Span
+from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, Scorer, Span, Split
 from kgrec.models.sources import NegativeSource, Points
 from kgrec.nn.block_scorer import fill_in_blocks
 from kgrec.nn.dense import dense
 from kgrec.nn.init import glorot_uniform, normal
+from kgrec.nn.lookup import rows_at
 from kgrec.nn.losses import l2
-from kgrec.ops.rows import take_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,15 +161,18 @@ class NeuMF(Recommender):
         found: dict[str, Tensor] = {}
         rows: list[Tensor] = []
         if self.config.part != "mlp":
-            rows += (take_rows(self.users, user), take_rows(self.items, item))
+            rows += (self._of(self.users, user), self._of(self.items, item))
             found["gmf"] = rows[0] * rows[1] @ self.product_head  # Eq. (8)
 
         if self.config.part != "gmf":
-            pair = take_rows(self.tower_users, user), take_rows(self.tower_items, item)
+            pair = self._of(self.tower_users, user), self._of(self.tower_items, item)
             found["mlp"] = self.tower(torch.cat(pair, 1)) @ self.tower_head  # Eq. (10)
             rows += pair
 
         return found, rows
+
+    def _of(self, table: Tensor, rows: Tensor) -> Tensor:
+        return rows_at(table, rows, self.shard)
 
     def fused(self, parts: dict[str, Tensor]) -> Tensor:
         """Return the score of the parts together, Eqs. (12) and (13)."""
@@ -200,11 +203,14 @@ class NeuMF(Recommender):
         source = Points(negatives=NegativeSource(self.config.negatives))
         pairs = Objective(PointwiseBatch, self.loss, name="bce", source=source)
         epochs = self.config.pretrain_epochs
+        names = ("users", "items", "tower_users", "tower_items")
+        tables = tuple(value for name, value in self.named_parameters() if name in names)
+        plan = Plan((pairs,), parallel="data", split=Split(tables))
         if self.config.part != "both" or not epochs:
-            return Plan((pairs,))
+            return plan
 
         parts = Objective(PointwiseBatch, self.alone, name="parts", source=source)
-        return Plan((pairs,), warm_up=(parts, epochs))
+        return replace(plan, warm_up=(parts, epochs))
 
     def scorer(self) -> Scorer:
         """Return inner products of GMF, else what runs the tower."""

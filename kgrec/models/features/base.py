@@ -16,12 +16,13 @@ from kgrec.data.records.known import Known
 from kgrec.errors import ConfigError
 from kgrec.graph.ckg import USER_FACT, CollaborativeKG
 from kgrec.graph.fields import FieldValues, field_values
-from kgrec.models.base import DotProduct, Objective, Plan, Recommender, Scorer
+from kgrec.models.base import DotProduct, Objective, Plan, Recommender, Scorer, Split
 from kgrec.models.features.field_effects import FactorizedEffects, FieldEffects
 from kgrec.models.sources import NegativeSource, Points
 from kgrec.nn.block_scorer import fill_in_blocks
 from kgrec.nn.fields import Side, ValueSums
 from kgrec.nn.init import normal
+from kgrec.nn.lookup import rows_at
 from kgrec.ops.rows import take_rows
 
 Name = str
@@ -172,7 +173,7 @@ class FieldModel(Recommender):
         table, warm = self.get_parameter(name), self.get_buffer(f"{name}_warm")
         if rows is None:
             return table * warm
-        return take_rows(table, rows) * warm[rows]
+        return rows_at(table, rows, self.shard) * warm[rows]
 
     def table(self, name: Name) -> Tensor | None:
         """Return the table of values; None if there are none."""
@@ -273,7 +274,9 @@ class FieldModel(Recommender):
         """Return labeled pairs; negatives are drawn among items that someone used."""
         negatives = NegativeSource(self.config.negatives, "popularity", exponent=0)
         points = Points(negatives=negatives)
-        return Plan((Objective(PointwiseBatch, self.loss, name="bce", source=points),))
+        objective = Objective(PointwiseBatch, self.loss, name="bce", source=points)
+        ids = tuple(self.get_parameter(name) for name in _VALUES)
+        return Plan((objective,), parallel="data", split=Split(ids))
 
     def can_rank(self, data: Dataset) -> Known:
         """Return the users and items with interactions, or with a value that one of those has."""

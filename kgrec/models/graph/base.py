@@ -154,7 +154,7 @@ class RankedLight(LightRecommender):
         """
         nodes = torch.cat([batch.user + self.ckg.num_entities, batch.positive, batch.negative])
         weight: float = self.config.l2_weight
-        if fixed_shapes(nodes) and not self.shard.apart:
+        if fixed_shapes(nodes) and not self.shard.apart and not self.propagate.fanouts:
             z = self()
             squares = l2(*take_rows(self.nodes, nodes).chunk(3))
             return bpr_rows(z, z, *nodes.chunk(3)) + weight * squares

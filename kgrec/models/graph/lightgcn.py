@@ -42,6 +42,8 @@ class LightGCNConfig:
             0.01 in their TensorFlow code. Unused by "glorot".
         edge_dropout: Probability of leaving an edge out of a step, in [0, 1); 0.4 where the
             authors' code switches its dropout on, which it does not by default.
+        fanouts: Edges to draw for each node in training, a number for each layer, so that a step
+            reads a part of the graph; () takes all, as the paper. Ranking takes all in any case.
         knowledge: Whether the graph holds the triples and their entities (``lightgcn-kg``) or
             interactions alone (the paper).
         kg_weight: Weight of a triple loss on the vectors of layer 0, with ``knowledge`` alone
@@ -58,6 +60,7 @@ class LightGCNConfig:
     init: Literal["normal", "glorot"] = "normal"
     init_scale: float = 0.1
     edge_dropout: float = 0.0
+    fanouts: tuple[int, ...] = ()
     knowledge: bool = False
     kg_weight: float = 0.0
 
@@ -77,10 +80,25 @@ class LightGCNConfig:
             raise ConfigError(
                 'LightGCN needs init "normal" or "glorot" and edge_dropout in [0, 1).'
             )
+        self._check_fanouts()
         if self.kg_weight < 0 or (self.kg_weight and not self.knowledge):
             raise ConfigError(
                 f"LightGCN: kg_weight {self.kg_weight:g} needs triples: 0 or more with "
                 "lightgcn-kg, 0 with lightgcn."
+            )
+
+    def _check_fanouts(self) -> None:
+        if not self.fanouts:
+            return
+        if len(self.fanouts) != self.num_layers or min(self.fanouts) < 1:
+            raise ConfigError(
+                f"LightGCN: fanouts {self.fanouts}: take a number of at least 1 for each of "
+                f"{self.num_layers} layers, or none."
+            )
+        if self.edge_dropout or (self.loss == "softmax" and not self.negatives):
+            raise ConfigError(
+                "LightGCN: fanouts read a part of the graph, edge_dropout and a softmax over all "
+                'items the whole. Take edge_dropout=0, and negatives or loss="bpr".'
             )
 
 
@@ -152,7 +170,8 @@ class LightGCN(FactLight):
         return cls(ckg, config, generator)
 
     def _propagation(self) -> LightPropagation:
-        return LightPropagation(self.config.num_layers, self.config.edge_dropout)  # Eqs. (7)-(8)
+        config = self.config
+        return LightPropagation(config.num_layers, config.edge_dropout, config.fanouts)  # (7)-(8)
 
     def _initial(self, generator: torch.Generator) -> Tensor:
         if self.config.init == "glorot":
@@ -167,7 +186,7 @@ class LightGCN(FactLight):
 
     def plan(self) -> Plan:
         """Return the configured loss, and that of triples where it has a weight."""
-        same = not self.config.edge_dropout
+        same = not self.config.edge_dropout and not self.config.fanouts
         objective = ranking_objective(
             self.config.loss, self.pairwise_loss, self.softmax_loss, capturable=same
         )
@@ -175,5 +194,5 @@ class LightGCN(FactLight):
         return Plan((objective, *more), joint=bool(more), begin_epoch=self._reseed, **self.split())
 
     def _reseed(self, epoch: int, seed: int) -> None:
-        self.propagate.edge_dropout.reseed(derive(seed, "dropped edges", epoch))
+        self.propagate.reseed(derive(seed, "dropped edges", epoch))
         self.warm.reseed(derive(seed, "drawn items", epoch))

@@ -198,8 +198,7 @@ class CKE(Recommender):
         super().__init__()
         self.ckg = ckg
         self.config = config
-        d = config.dim
-        k = config.relation_dim
+        d, k = config.dim, config.relation_dim
         relations = ckg.num_relations - 1
         self.users = nn.Parameter(glorot_uniform(ckg.num_users, d, generator=generator))  # p_u
         offsets = glorot_uniform(ckg.num_items, d, generator=generator)
@@ -210,8 +209,8 @@ class CKE(Recommender):
             offsets = torch.zeros_like(offsets)
 
         self.items = nn.Parameter(offsets)  # q_i
-        entities = glorot_uniform(ckg.num_entities, 1, d, generator=generator).squeeze(1)
-        self.entities = nn.Parameter(entities)  # v
+        entities = glorot_uniform(ckg.num_entities, 1, d, generator=generator)
+        self.entities = nn.Parameter(entities.squeeze(1))  # v
         self.relations = nn.Parameter(glorot_uniform(relations, k, generator=generator))  # r
         self.projections = nn.Parameter(glorot_uniform(relations, d, k, generator=generator))  # W_r
         self.encoders = nn.ModuleDict()

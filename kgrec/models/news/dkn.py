@@ -321,10 +321,11 @@ class DKN(Recommender):
 
     def plan(self) -> Plan:
         """Return one objective over lists that were shown."""
-        shown = (self.config.num_negatives, self.config.max_history)
-        source = Shown(*shown, grouped=self.config.loss == "softmax")
-        objective = Objective(ImpressionBatch, self.loss, name=self.config.loss, source=source)
-        return Plan((objective,), begin_epoch=self.begin_epoch)
+        loss = self.config.loss
+        terms = None if loss == "softmax" else ImpressionBatch.num_shown
+        source = Shown(self.config.num_negatives, self.config.max_history, grouped=terms is None)
+        objective = Objective(ImpressionBatch, self.loss, None, loss, source, terms=terms)
+        return Plan((objective,), begin_epoch=self.begin_epoch, parallel="data")
 
     def can_rank(self, data: Dataset) -> Known:
         """Return the users with clicks, and the items with a text."""

@@ -22,9 +22,10 @@ from kgrec.models.effects import HistoryEffects
 from kgrec.models.sequential.start import ItemInit, ItemStart
 from kgrec.models.sources import Sequences
 from kgrec.nn.init import normal
+from kgrec.nn.lookup import rows_at
 from kgrec.nn.ranking_loss import WarmItems
 from kgrec.nn.text import latest
-from kgrec.ops.rows import take_rows, unit_rows
+from kgrec.ops.rows import unit_rows
 from kgrec.queries import histories as queries
 from kgrec.random import derive
 
@@ -155,7 +156,8 @@ class SequenceRecommender(Recommender):
 
     def embedded(self, items: Int[Tensor, "batch hist"]) -> Float[Tensor, "batch hist dim"]:
         """Return the item vectors of histories."""
-        return take_rows(self.items, items.flatten()).view(*items.shape, self.config.dim)
+        rows = rows_at(self.items, items.flatten(), self.shard)
+        return rows.view(*items.shape, self.config.dim)
 
     def softmax(
         self, vectors: Float[Tensor, "batch _"], target: Int[Tensor, " batch"]

@@ -14,7 +14,7 @@ from torch.nn.functional import dropout, softplus
 from kgrec.batches import SequenceBatch
 from kgrec.data.records.dataset import Dataset
 from kgrec.errors import ConfigError
-from kgrec.models.base import Objective, Plan, Preset, Span
+from kgrec.models.base import Objective, Plan, Preset, Span, Split
 from kgrec.models.sequential.base import Catalog, SequenceConfig, SequenceRecommender, at_last
 from kgrec.nn.dense import linear, start_from
 from kgrec.nn.init import normal
@@ -160,6 +160,16 @@ class GRU4Rec(SequenceRecommender):
 
     def plan(self) -> Plan:
         """Return one objective over sequences."""
-        source = self.config.source
-        objective = Objective(SequenceBatch, self.loss, name=self.config.loss, source=source)
-        return Plan((objective,), begin_epoch=self.begin_epoch)
+        config = self.config
+        objective = Objective(
+            SequenceBatch,
+            self.loss,
+            name=config.loss,
+            source=config.source,
+            terms=SequenceBatch.num_targets,
+        )
+        if config.loss != "softmax":  # histories of a batch stand against each other
+            return Plan((objective,), begin_epoch=self.begin_epoch)
+        tables = () if config.tied or self.begins_at else (self.items,)
+        split = Split(tables)
+        return Plan((objective,), begin_epoch=self.begin_epoch, parallel="data", split=split)

@@ -15,13 +15,13 @@ from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.known import Known, with_interactions
 from kgrec.data.texts.news_catalog import PADDING, NewsCatalog
 from kgrec.errors import ConfigError
-from kgrec.models.base import Objective, Plan, Preset, Span
+from kgrec.models.base import Objective, Plan, Preset, Span, Split
 from kgrec.models.sequential.base import Catalog, SequenceConfig, SequenceRecommender, at_last
 from kgrec.models.sequential.lstmcnn_blend import HeldOut
 from kgrec.nn.dense import linear, start_from
 from kgrec.nn.init import normal
+from kgrec.nn.lookup import rows_at
 from kgrec.nn.text import KCNN
-from kgrec.ops.rows import take_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +172,7 @@ class LSTMCNN(SequenceRecommender):
 
     def with_one(self, user: Int[Tensor, " batch"]) -> Float[Tensor, "batch _"]:
         """Return p with a 1 behind it, for the bias; p is 0 for someone unseen."""
-        rows = take_rows(self.users, user.clamp(min=0)) * (user >= 0).unsqueeze(1)
+        rows = rows_at(self.users, user.clamp(min=0), self.shard) * (user >= 0).unsqueeze(1)
         return pad(rows, (0, 1), value=1.0)
 
     def loss(self, batch: SequenceBatch) -> dict[str, Float[Tensor, ""]]:
@@ -222,8 +222,16 @@ class LSTMCNN(SequenceRecommender):
 
     def plan(self) -> Plan:
         """Return one objective over sequences, and what follows an epoch."""
-        objective = Objective(SequenceBatch, self.loss, source=self.config.source)
-        return Plan((objective,), begin_epoch=self.begin_epoch, after_epoch=self.blend)
+        objective = Objective(
+            SequenceBatch, self.loss, source=self.config.source, terms=SequenceBatch.num_targets
+        )
+        return Plan(
+            (objective,),
+            begin_epoch=self.begin_epoch,
+            after_epoch=self.blend,
+            parallel="data",
+            split=Split((self.users,)),
+        )
 
     def can_rank(self, data: Dataset) -> Known:
         """Return the users with interactions, and the items with some or with a text."""

@@ -4,7 +4,7 @@ https://arxiv.org/abs/1808.09781
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -208,12 +208,21 @@ class SASRec(SequenceRecommender):
     def plan(self) -> Plan:
         """Return one objective over sequences."""
         objective = Objective(
-            SequenceBatch, self.loss, name=self.config.loss, source=self.config.source
+            SequenceBatch,
+            self.loss,
+            name=self.config.loss,
+            source=self.config.source,
+            terms=SequenceBatch.num_targets,
+        )
+        # attention draws what it drops inside torch, a part of the batch otherwise than the whole
+        alone = self.config.form == "official" and self.config.dropout > 0
+        plan = Plan(
+            (objective,), begin_epoch=self.begin_epoch, parallel="none" if alone else "data"
         )
         if self.config.beta2 == _BETA2:
-            return Plan((objective,), begin_epoch=self.begin_epoch)
+            return plan
 
         def adam(parameters: list[nn.Parameter], rate: float) -> torch.optim.Optimizer:
             return torch.optim.Adam(parameters, lr=rate, betas=(0.9, self.config.beta2))
 
-        return Plan((objective,), begin_epoch=self.begin_epoch, optimizer=adam)
+        return replace(plan, optimizer=adam)

@@ -15,11 +15,12 @@ from torch.nn.functional import cross_entropy
 from kgrec.batches import SequenceBatch
 from kgrec.data.records.dataset import Dataset
 from kgrec.errors import ConfigError
-from kgrec.models.base import Objective, Plan, Preset, Span
+from kgrec.models.base import Objective, Plan, Preset, Span, Split
 from kgrec.models.sequential.base import Catalog, SequenceConfig, SequenceRecommender
 from kgrec.models.sources import Sequences
 from kgrec.nn.dense import dense
 from kgrec.nn.init import normal
+from kgrec.nn.lookup import rows_at
 from kgrec.ops.lists import last_of_lists
 from kgrec.ops.rows import take_rows
 
@@ -197,9 +198,9 @@ class YouTubeDNN(SequenceRecommender):
             return self.softmax(vectors, target)
 
         drawn = torch.multinomial(self.log_share.exp(), self.config.negatives, replacement=True)
-        negatives = take_rows(self.output, self.warm.items[drawn])
+        negatives = rows_at(self.output, self.warm.items[drawn], self.shard)
         place = self.warm.position[target]
-        own = (vectors * take_rows(self.output, target)).sum(1) - self.log_share[place]
+        own = (vectors * rows_at(self.output, target, self.shard)).sum(1) - self.log_share[place]
         others = vectors @ negatives.T - self.log_share[drawn]
         others = others.masked_fill(place.unsqueeze(1) == drawn, -torch.inf)
         scores = torch.cat([own.unsqueeze(1), others], 1)  # log negatives is the same for all
@@ -209,7 +210,11 @@ class YouTubeDNN(SequenceRecommender):
         """Return one objective over next items."""
         source = Sequences(self.config.length, "next")
         objective = Objective(SequenceBatch, self.loss, name="softmax", source=source)
-        return Plan((objective,), begin_epoch=self.begin_epoch)
+        looked_up = (() if self.begins_at else (self.items,)) + (
+            (self.output,) if self.config.negatives else ()
+        )
+        split = Split(looked_up)
+        return Plan((objective,), begin_epoch=self.begin_epoch, parallel="data", split=split)
 
 
 def _facts(data: Dataset) -> tuple[np.ndarray, np.ndarray] | None:

@@ -1,7 +1,7 @@
 """What training by several processes would cost, before any of it starts."""
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from kgrec.process import total_memory
 from kgrec.runs.run import build_model
 from kgrec.runs.settings import choose
 from kgrec.scale.cost import H200X8, Advice, Hardware, Work, advise, cpus
-from kgrec.training.parallel.decision import hardware_of, work_of
+from kgrec.training.parallel.decision import hardware_of, shared_work, work_of
 
 
 def advice_for(
@@ -25,15 +25,35 @@ def advice_for(
     settings: Mapping[str, Any],
     worlds: Sequence[int],
     hardware: str | None = None,
+    measure: Callable[[], float] | None = None,
 ) -> Advice:
     """Return how many processes a training on a dataset is worth.
+
+    Args:
+        data: The dataset.
+        model: What is trained.
+        settings: Its settings.
+        worlds: Numbers of processes.
+        hardware: What they run on, see ``hardware_named``.
+        measure: Returns the seconds of a step in one process on this machine, which is asked for
+            where no formula gives them: of models whose processes share the batch.
 
     Raises:
         ConfigError: If the model cannot be split over processes, or the hardware is not known.
     """
     chosen = choose(model, "default", settings)
     made = build_model(chosen, data, 0)
-    work = work_of(made, made.plan(), chosen.train, len(data.train))
+    plan = made.plan()
+    if plan.parallel == "data" and measure is not None:
+        if hardware not in (None, "cpu"):
+            raise ConfigError(
+                f"{chosen.name}: the seconds of its steps are measured. Leave --hardware out, on a "
+                "machine like that, or state seconds and dense in a description, FILE.toml."
+            )
+        own = shared_work(made, plan, chosen.train, len(data.train), measure())
+        return advise(own, hardware_named(hardware), worlds)
+
+    work = work_of(made, plan, chosen.train, len(data.train))
     if work is None:
         raise ConfigError(
             f"{chosen.name} cannot be split over processes. Run seeds and settings side by side: "

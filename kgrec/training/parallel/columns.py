@@ -12,6 +12,7 @@ from kgrec.models.base import Plan, Recommender, Scorer
 from kgrec.models.typed_facts import FactContrast
 from kgrec.ops.optimizer import Optimizer
 from kgrec.scale.columns import WHOLE, Columns, Whole
+from kgrec.scale.rows import Rows
 from kgrec.scale.world import World
 from kgrec.training.checkpoint import TrainState
 from kgrec.training.config import TrainConfig
@@ -31,21 +32,34 @@ class Apart:
 
     Attributes:
         plan: The plan, of the parameters that are apart.
+        names: Names of those that are.
     """
 
     def __init__(self, model: Recommender, plan: Plan, world: World) -> None:
         if plan.split is None:
             raise ModelError(f"{type(model).__name__} names no tables to take apart.")
 
+        tables = plan.split.tables
+        for width in plan.split.widths:
+            Columns(world, width)  # refuses what the processes do not divide
+        self._lie(model, plan, world, tables, Columns(world, tables[0].shape[1]))
+
+    def _lie(
+        self,
+        model: Recommender,
+        plan: Plan,
+        world: World,
+        tables: Sequence[nn.Parameter],
+        shard: Columns | Rows,
+    ) -> None:
+        """Take the tables apart."""
         self.model = model
         self.plan = plan
         self.world = world
-        self._tables = plan.split.tables
-        for width in plan.split.widths:
-            Columns(world, width)
-        self.columns = Columns(world, self._tables[0].shape[1])
+        self._tables = tables
+        self.columns = shard
         own = {id(table) for table in self._tables}
-        self._names = [name for name, value in model.named_parameters() if id(value) in own]
+        self.names = [name for name, value in model.named_parameters() if id(value) in own]
         for table in self._tables:
             table.data = self.columns.own(table.data)
         self._take(self.columns)
@@ -187,7 +201,7 @@ class Apart:
         self, values: Mapping[str, Tensor], turn: Callable[[Tensor], Tensor]
     ) -> dict[str, Tensor]:
         return {
-            name: turn(value) if name in self._names else value for name, value in values.items()
+            name: turn(value) if name in self.names else value for name, value in values.items()
         }
 
     def _said(self, find: Callable[[], float]) -> float:
@@ -215,6 +229,13 @@ def check_parallel(model: Recommender, plan: Plan, config: TrainConfig) -> None:
         ConfigError: Says what to do instead.
     """
     name = type(model).__name__
+    if plan.parallel == "data" and config.parallel in ("auto", "data"):
+        return
+    if plan.parallel == "data":
+        raise ConfigError(
+            f"parallel={config.parallel}: {name} is trained by shares of the batch. Take data or "
+            "none."
+        )
     if config.parallel in ("rows", "data"):
         raise ConfigError(
             f"parallel={config.parallel}: {name} is not trained that way. Take columns, auto or "

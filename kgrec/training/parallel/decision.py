@@ -11,6 +11,7 @@ from kgrec.models.sources import Users
 from kgrec.process import total_memory
 from kgrec.scale.cost import H200X8, Advice, Hardware, Work, advise, cpus
 from kgrec.training.config import TrainConfig
+from kgrec.training.parallel.data import table_bytes
 
 _COMPARED = (PositiveBatch, SampledBatch, UserBatch)  # losses by whole rows, of many items
 
@@ -41,6 +42,29 @@ def work_of(model: Recommender, plan: Plan, config: TrainConfig, interactions: i
     )
 
 
+def shared_work(
+    model: Recommender, plan: Plan, config: TrainConfig, interactions: int, seconds: float
+) -> Work:
+    """Return what a step of a model does whose processes share the batch, given its seconds in one:
+    an interaction looks a row up in each table that lies apart.
+    """
+    least = table_bytes()
+    tables = () if plan.split is None else plan.split.tables
+    apart = [table for table in tables if table.nbytes >= least]
+    moved = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return Work(
+        max(1, sum(len(table) for table in apart)),
+        0,
+        max((table.shape[1] for table in apart), default=1),
+        batch=config.batch_size,
+        interactions=interactions,
+        size=next(model.parameters()).element_size(),
+        dense=max(1, moved - sum(table.numel() for table in apart)),
+        looked=len(apart) * config.batch_size,
+        seconds=seconds,
+    )
+
+
 def hardware_of(device: torch.device) -> Hardware:
     """Return the numbers of this machine: those of an H200 with its own memory for any GPU."""
     if device.type == "cuda":
@@ -58,6 +82,9 @@ def declined(
     size: int,
 ) -> str:
     """Return why so many processes had better not train a model together; "" where they should."""
+    if plan.parallel == "data":
+        return "parallel=data has them share its batches"
+
     work = work_of(model, plan, config, interactions)
     if work is None:
         return f"{type(model).__name__} cannot be split over processes"
