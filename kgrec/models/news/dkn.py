@@ -321,11 +321,10 @@ class DKN(Recommender):
 
     def plan(self) -> Plan:
         """Return one objective over lists that were shown."""
-        loss = self.config.loss
-        terms = None if loss == "softmax" else ImpressionBatch.num_shown
+        terms = None if self.config.loss == "softmax" else ImpressionBatch.num_shown
         source = Shown(self.config.num_negatives, self.config.max_history, grouped=terms is None)
-        objective = Objective(ImpressionBatch, self.loss, None, loss, source, terms=terms)
-        return Plan((objective,), begin_epoch=self.begin_epoch, parallel="data")
+        lists = Objective(ImpressionBatch, self.loss, None, self.config.loss, source, terms=terms)
+        return Plan((lists,), begin_epoch=self.begin_epoch, parallel="data")
 
     def can_rank(self, data: Dataset) -> Known:
         """Return the users with clicks, and the items with a text."""
