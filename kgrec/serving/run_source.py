@@ -140,6 +140,7 @@ class RunReasons:
         self._open = 0
         self._known: "Run | None" = None
         self._fits = False
+        self._late = False
 
     async def reason(
         self, user: str | None, history: Sequence[str], item: str, language: str, seconds: float
@@ -154,7 +155,16 @@ class RunReasons:
 
         try:
             found: bytes | None = await self._ask(made, seconds)
-        except (ProblemError, KgrecError):
+        except ProblemError as problem:
+            if problem.kind == "busy" and not self._late:
+                self._late = True  # said once
+                logger.warning(
+                    "a list went out without a reason, which was not ready in time (the first ones "
+                    "load the run). Ask with more reason_ms, or compute reasons before: "
+                    "kgrec explain-batch, then kgrec export --serving --reasons."
+                )
+            return None
+        except KgrecError:
             return None
 
         return found

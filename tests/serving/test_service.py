@@ -231,6 +231,13 @@ def test_similar_scores_items_and_the_run(client, run):
         assert check(client.get(path), "get", path).headers["x-kgrec-run"] == about["run"]
 
 
+def test_what_an_address_cannot_hold_is_told(client):
+    body = client.get("/v1/recommend?user=u1&where=price").json()
+    assert (body["field"], body["detail"]) == ("where", "where goes in the JSON body of a POST.")
+    body = client.get("/v1/recommend?user=u1&reason=1").json()
+    assert body["detail"].startswith("unknown parameter 'reason'. Nearest: reasons")
+
+
 def test_answers_are_cached_by_their_run_and_request(client):
     first = client.get("/v1/recommend?user=u1&k=3")
     tag = first.headers["etag"]
@@ -473,7 +480,7 @@ def test_reasons_that_were_computed_are_given(runs, run, tmp_path):
         write_tables(other, tmp_path / "o", Choice(reasons=tmp_path / "reasons.jsonl"))
 
 
-def test_a_run_at_hand_gives_live_reasons_and_explanations(runs, run):
+def test_a_run_at_hand_gives_live_reasons_and_explanations(runs, run, caplog, monkeypatch):
     metrics = Metrics()
     live = open_live(Settings(runs[0][1], run.path), metrics)
     served = TestClient(make_app(live, metrics))
@@ -485,6 +492,12 @@ def test_a_run_at_hand_gives_live_reasons_and_explanations(runs, run):
         body |= {"reason_ms": 0}
         answer = post(served, "/v1/recommend", **body).json()
         assert answer["reasons_missing"] == 2
+        monkeypatch.setattr(RunReasons, "_reason", lambda *_: time.sleep(0.3))
+        for _ in range(2):
+            post(served, "/v1/recommend", **body | {"reason_ms": 20, "reasons": 1})
+        assert caplog.text.count("a list went out without a reason") == 1  # said once
+        time.sleep(0.4)  # until the thread is free
+        monkeypatch.undo()
         item = answer["lists"][0]["items"][0]["item"]
         found = post(served, "/v1/explain", user="u1", item=item, k=3).json()
         assert kgrec.Explanation.from_json(json.dumps(found)).verify(run.explainer()) == []

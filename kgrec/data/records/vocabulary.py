@@ -119,10 +119,10 @@ class Vocabulary:
                 shown = str(key)
             else:
                 shown = str(key)[:77] + "..."
-            raise UnknownIdError(
-                f"unknown {self.kind} id {shown!r} (of "
-                f"{len(self)}).{nearest(str(key), self._series)}"
-            )
+            like = nearest(str(key), self._series)
+            if not like and len(self):
+                like = f" They are like {str(self._series[0])[:80]!r}."
+            raise UnknownIdError(f"unknown {self.kind} id {shown!r} (of {len(self)}).{like}")
 
         return found
 

@@ -72,6 +72,8 @@ def flattened(joined: Joined, middle: np.ndarray) -> Joined:
         middle: Which terms are such nodes, bool (terms,).
     """
     reached = np.zeros(len(middle), dtype=bool)
+    leads = np.zeros(len(middle), dtype=bool)
+    leads[joined.triples["head"]] = True
     names: dict[tuple[int, int], int] = {}
 
     for _ in range(_DEEPEST):
@@ -94,7 +96,7 @@ def flattened(joined: Joined, middle: np.ndarray) -> Joined:
         kept[incoming] = False
         joined = keep_triples(joined, np.concatenate([kept, np.ones(new, dtype=bool)]))
 
-    return _without(joined, reached)
+    return _without(joined, reached, leads)
 
 
 def _joined_edges(
@@ -164,9 +166,14 @@ def _composed(
     return joined, found["relation"]
 
 
-def _without(joined: Joined, nodes: np.ndarray) -> Joined:
+def _without(joined: Joined, nodes: np.ndarray, leads: np.ndarray) -> Joined:
+    """Return the graph without the nodes; those that led nowhere have left attributes alone."""
     full = np.zeros(len(joined.terms), dtype=bool)
     full[: len(nodes)] = nodes
     touched = full[joined.triples["head"]] | full[joined.triples["tail"]]
     joined = without_descriptions(keep_triples(joined, ~touched), full)
-    return counting(joined, nodes_replaced_by_edges_through_them=int(nodes.sum()))
+    return counting(
+        joined,
+        nodes_replaced_by_edges_through_them=int((nodes & leads).sum()),
+        nodes_of_literals_alone_read_as_attributes=int((nodes & ~leads).sum()),
+    )

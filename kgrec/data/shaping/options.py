@@ -113,14 +113,16 @@ def _with_counts(joined: Joined, axioms_kept: bool) -> Joined:
 def cautions(counts: Mapping[str, int], total: int) -> list[Caution]:
     """Return what the counts of a graph of ``total`` triples say that is worth acting on."""
     found = []
+    several = sum(name.startswith(f"{_PLUMBING} of ") for name in counts) > 1
+    one = " A graph is read with one profile." if several else ""
     for name, count in counts.items():
         share = f"{count:,} of {total:,} triples ({100 * count / max(total, 1):.0f} %)"
         if name == AXIOMS:
             found.append(
                 Caution(
                     f"{share} are axioms of ontologies, which say nothing of any item",
-                    "Leave them out with axioms=drop, or read restrictions as edges with "
-                    "profile owl.",
+                    "Leave them out with axioms=drop (--kg-set axioms=drop), or read restrictions as "
+                    "edges with profile owl (--profile owl).",
                 )
             )
         elif name.startswith(f"{_PLUMBING} of "):
@@ -128,7 +130,7 @@ def cautions(counts: Mapping[str, int], total: int) -> list[Caution]:
             found.append(
                 Caution(
                     f"{share} are plumbing of the vocabulary {profile}",
-                    f"Read the graph with profile {profile}.",
+                    f"Read the graph with profile {profile} (--profile {profile}).{one}",
                 )
             )
         elif name == CYCLES:

@@ -118,7 +118,7 @@ def check_profile(name: str | None) -> None:
         ConfigError: If it is not.
     """
     if name is not None and name not in PROFILES:
-        raise ConfigError(f"profile: {name!r} is unknown. Known: {', '.join(PROFILES)}.")
+        raise ConfigError(f"profile: {name!r} is unknown. Give one of {', '.join(PROFILES)}.")
 
 
 def profiled(joined: Joined, name: str) -> Joined:

@@ -267,8 +267,8 @@ def _warnings(figures: dict[str, Any]) -> list[dict[str, str]]:
         found.append(
             (
                 f"{labels['entities_without']:,} of {named:,} entities have no label",
-                "Name the predicates that give labels with labels=IRI, or add a file of labels; "
-                "explanations show the ends of IRIs instead.",
+                "Name the predicates that give labels with labels=IRI (--kg-set labels=IRI), or add a "
+                "file of labels; explanations show the ends of IRIs instead.",
             )
         )
 
@@ -277,7 +277,8 @@ def _warnings(figures: dict[str, Any]) -> list[dict[str, str]]:
         found.append(
             (
                 f"{len(figures['near_equal'])} groups of IRIs are nearly equal, for instance {one}",
-                "Correct them, or join them with owl:sameAs and same_as=merge.",
+                "Correct them, or join them with owl:sameAs and same_as=merge (--kg-set "
+                "same_as=merge).",
             )
         )
 

@@ -22,7 +22,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kgrec._version import __version__
-from kgrec.errors import KgrecError
+from kgrec.errors import KgrecError, nearest
 from kgrec.serving.guards import (
     HARDENED,
     foreign_host,
@@ -51,6 +51,7 @@ from kgrec.serving.http.types import (
 API = "1"
 logger = logging.getLogger("kgrec.serve")
 _OPEN = ("/v1/live", "/v1/ready")
+_IN_BODIES = frozenset({"where", "users", "most"})
 _ADMIN = ("/v1/reload",)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
@@ -485,8 +486,7 @@ def _query(request: Request, kind: type[T]) -> T:
     given: dict[str, Any] = {}
     for name in query:
         values: Sequence[str] = query.getlist(name)
-        if name not in fields or name in ("where", "users", "most"):
-            raise ProblemError("invalid", f"unknown parameter {name[:80]!r}.", name[:80])
+        _check_name(name, fields)
         if name in ("history", "exclude", "items"):
             given[name] = list(values)
         elif len(values) > 1:
@@ -506,6 +506,19 @@ def _query(request: Request, kind: type[T]) -> T:
         return msgspec.convert(given, kind)
     except msgspec.ValidationError as error:
         raise invalid(error) from None
+
+
+def _check_name(name: str, fields: frozenset[str]) -> None:
+    """Refuse a parameter that is unknown, or that an address cannot hold.
+
+    Raises:
+        ProblemError: If it is.
+    """
+    if name not in fields:
+        near = nearest(name[:80], fields - _IN_BODIES)
+        raise ProblemError("invalid", f"unknown parameter {name[:80]!r}.{near}", name[:80])
+    if name in _IN_BODIES:
+        raise ProblemError("invalid", f"{name} goes in the JSON body of a POST.", name)
 
 
 def _whole(text: str, name: str, least: int, most: int) -> int:

@@ -25,6 +25,10 @@ def test_unknown_ids_say_the_nearest():
     ) as caught:
         vocabulary.row("alien-1997")
     assert isinstance(caught.value, KeyError)
+    with pytest.raises(UnknownIdError, match=r"'CUSTOMER' \(of 2\)\. They are like 'alien-1979'\."):
+        vocabulary.row("CUSTOMER")
+    with pytest.raises(UnknownIdError, match=r"'x' \(of 0\)\.$"):
+        Vocabulary([], kind="item").row("x")
     assert vocabulary.get("x") is None
     assert vocabulary.match(pl.Series(["x", "alien-1979"])).tolist() == [-1, 0]
 

@@ -7,6 +7,7 @@ import pytest
 
 import kgrec
 from kgrec.data.readers.triples import read_triples
+from kgrec.data.shaping.options import cautions
 from kgrec.errors import ConfigError
 
 PREFIXES = """@prefix : <http://x.org/> . @prefix skos: <http://www.w3.org/2004/02/skos/core#> .
@@ -90,6 +91,25 @@ def test_roles_and_nested_records_of_schema_org(tmp_path):
     values = {row["value"] for row in graph.attributes.iter_rows(named=True)}
     assert values == {"4.5", "Bo"}
     assert not graph.entities.series.str.starts_with("_:").any()
+
+
+def test_nodes_that_have_a_name_alone_are_counted_as_attributes(tmp_path):
+    text = """:b1 a s:Book ; s:publisher [ s:name "Press" ] ; s:author [ s:knows :ann ] .
+:b2 a s:Book ; s:publisher [ s:name "Press" ] .
+"""
+    graph = read(tmp_path, text, profile="schema")
+    assert short(graph) == {("b1", "author knows", "ann")}
+    assert graph.counts["nodes of literals alone read as attributes"] == 2
+    assert graph.counts["nodes replaced by edges through them"] == 1
+    assert [row["value"] for row in graph.attributes.iter_rows(named=True)] == ["Press", "Press"]
+
+
+def test_of_two_profiles_that_are_proposed_one_is_taken(tmp_path):
+    text = ":a s:url :u ; dbo:wikiPageWikiLink :c ; :likes :d ."
+    counts = read(tmp_path, text).counts
+    remedies = [caution.remedy for caution in cautions(counts, 3)]
+    assert len(remedies) == 2
+    assert all(remedy.endswith("A graph is read with one profile.") for remedy in remedies)
 
 
 def test_dbpedia(tmp_path):
@@ -207,7 +227,7 @@ def test_a_profile_that_matches_nothing_is_refused(name, tmp_path):
 
 
 def test_an_unknown_profile(tmp_path):
-    with pytest.raises(ConfigError, match="Known: wikidata, dbpedia"):
+    with pytest.raises(ConfigError, match="Give one of wikidata, dbpedia"):
         read(tmp_path, ":a :b :c .", profile="freebase")
 
 
@@ -219,7 +239,7 @@ def test_a_profile_is_proposed(tmp_path):
     plain = kgrec.Dataset.build(log, path, ratios=(0.4, 0.3, 0.3))
     warned = {one.what: one.remedy for one in plain.report.warnings}
     what = next(one for one in warned if "plumbing of the vocabulary wikidata" in one)
-    assert "profile wikidata" in warned[what]
+    assert warned[what] == "Read the graph with profile wikidata (--profile wikidata)."
     clean = kgrec.Dataset.build(log, path, ratios=(0.4, 0.3, 0.3), reading={"profile": "wikidata"})
     assert not any("plumbing" in one.what for one in clean.report.warnings)
     assert clean.settings["reading"] == {"profile": "wikidata"}
