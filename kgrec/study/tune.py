@@ -809,7 +809,11 @@ def _distribution(span: Span | tuple[Any, ...], starts: Sequence[Any]) -> Any:
 
 
 def _bounds(span: Span, starts: Sequence[float | int]) -> tuple[float | int, float | int]:
-    return min(span.low, *starts), max(span.high, *starts)
+    """Return a range with the starts in it; 0, which has no logarithm, stays outside of those that
+    are searched evenly in it.
+    """
+    held = [value for value in starts if value > 0 or not span.log]
+    return min([span.low, *held]), max([span.high, *held])
 
 
 def _choices(span: tuple[Any, ...], starts: Sequence[Any]) -> dict[str, Any]:
@@ -818,9 +822,12 @@ def _choices(span: tuple[Any, ...], starts: Sequence[Any]) -> dict[str, Any]:
 
 
 def _encoded(span: Span | tuple[Any, ...], value: Any) -> Any:
-    if isinstance(span, Span):
-        return value
-    return to_toml(value)
+    """Return a start as the sampler has it: 0 is the least of a range without it."""
+    if not isinstance(span, Span):
+        return to_toml(value)
+    if span.log and value <= 0:
+        return span.low
+    return value
 
 
 def _written(space: Space) -> dict[str, Any]:

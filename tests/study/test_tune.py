@@ -17,7 +17,7 @@ from kgrec.data.io.writing import locked
 from kgrec.data.records.interactions import Interactions
 from kgrec.errors import CheckpointError, ConfigError, DataError, DivergedError, TrainingError
 from kgrec.models.base import Preset, Span
-from kgrec.models.catalog import find
+from kgrec.models.catalog import MODELS, find
 from kgrec.runs.settings import _tuned_file, choose, tuned_settings
 from kgrec.study import trials
 from kgrec.study import tune as study
@@ -504,6 +504,28 @@ def test_presets_are_tried_first(data, tmp_path, monkeypatch):
     assert found.tried[1].settings == {"dim": 5, "num_layers": 1, "learning_rate": 0.05}
     with pytest.raises(CheckpointError, match="start"):
         search(data, tmp_path / "t", trials=2, start=["default"], final=False)
+
+
+def test_every_preset_can_be_tried_first_in_its_own_space():
+    found = 0
+    for name, entry in MODELS.items():
+        for preset in entry.load()[2]:
+            values = all_settings(choose(name, preset, {}))
+            for key, span in entry.search_space().items():
+                if isinstance(span, Span):
+                    place = study._distribution(span, [values[key]])
+                    assert place.low <= study._encoded(span, values[key]) <= place.high, (name, key)
+                    found += values[key] == 0 and span.log
+    assert found
+
+
+def test_a_default_of_0_is_tried_first_where_logarithms_are_searched(data, tmp_path):
+    more = {"out": tmp_path / "t", "trials": 3, "settings": {"epochs": 1}, "final": False}
+    found = tune(data, "gmf", **more)
+    weights = [trial.settings["l2_weight"] for trial in found.tried]
+    assert weights[0] == 0
+    assert all(1e-7 <= weight <= 1e-2 for weight in weights[1:])
+    assert tune(data, "gmf", **more).tried == found.tried
 
 
 def test_several_data_sets_and_seeds_share_a_trial(data, tmp_path):
