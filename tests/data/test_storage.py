@@ -449,7 +449,7 @@ def test_named_graphs_formats_and_counts_come_back(tmp_path):
     )
     assert (stored.triples.formats, stored.triples.counts) == (
         ("N-Quads",),
-        {"blank nodes read": 1},
+        {"blank nodes read": 1, "statements that fit the rule language=de": 0},
     )
     assert (stored.report.dropped[0].where, stored.settings["reading"]) == (
         (f"{tmp_path / 'kg.nq'}:3",),

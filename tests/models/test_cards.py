@@ -9,6 +9,7 @@ import torch
 from kgrec.models.base import reads_history
 from kgrec.models.cards import FAMILIES, card
 from kgrec.models.catalog import MODELS
+from kgrec.models.folding import folding
 from kgrec.runs.settings import choose
 from kgrec.testing import worlds
 
@@ -29,7 +30,8 @@ def test_a_card_is_true_of_the_model(name):
     with torch.no_grad():
         if plan.fit is not None:
             plan.fit()
-        assert reads_history(model.scorer()) == one.folds_in
+        scorer = folding(model, model.scorer(), data, chosen.config)
+        assert reads_history(scorer) == one.folds_in
     assert one.folds_in or "histories" not in one.reads
     assert ("graph" in one.reads) == ("triples" in one.needs)
 
