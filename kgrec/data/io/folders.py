@@ -101,7 +101,7 @@ def check_folder(path: FilePath, kind: str, version: int) -> dict[str, str]:
     if manifest.get("format") != f"kgrec-{kind}":
         raise CheckpointError(
             f"{folder / MANIFEST}: is a {str(manifest.get('format'))[:40]!r} folder, expected "
-            f"'kgrec-{kind}'."
+            f"'kgrec-{kind}'. Name another folder, or make a {kind} of this one first."
         )
 
     check_version(folder / MANIFEST, manifest.get("version"), version, f"make the {kind} again")

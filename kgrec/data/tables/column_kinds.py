@@ -88,6 +88,7 @@ _OPEN = (
 _PLUS = rf"^\s*({_AMOUNT})\s*\+$"
 _COMMA_NUMBER = r"^([+-]?(?:\d{1,3}(?:\.\d{3})+|\d+)(?:,\d+)?)%?$"
 _COMMA_AT_END = r"^[+-]?[\d.]*\d,\d{1,2}%?$"
+_PRICE = r"^[+-]?\d+,\d\d$"
 _THOUSANDS = r"^[+-]?\d{1,3}(?:,\d{3})+%?$"
 _POINT_AT_END = r"^[+-]?(?:\d{1,3}(?:,\d{3})*|\d+)\.\d{1,2}%?$"
 _NUMBER = r"^\s*[$€£¥]?\s*([+-]?(?:\d{1,3}(?:,\d{3})+|\d{1,2}(?:,\d{2})+,\d{3}|\d*)(?:\.\d*)?(?:[eE][+-]?\d{1,3})?)\s*%?\s*$"
@@ -152,8 +153,9 @@ def as_number(text: pl.Series) -> pl.Series:
     and "7 %" are numbers.
 
     A comma before one or two last digits is a decimal comma where a currency or a percent sign
-    stands in some cell, or points stand between thousands; then points are no decimal points,
-    unless other cells end with them.
+    stands in some cell, points stand between thousands, or every cell is a number with two digits
+    behind a comma, as prices are; then points are no decimal points, unless other cells end with
+    them.
 
     Where a currency stands in some cell, or half of the cells are numbers, ranges count as their
     middle and open ranges as their end.
@@ -162,6 +164,8 @@ def as_number(text: pl.Series) -> pl.Series:
     [1234.0, 5.5, 7.0, 1.2, None, None]
     >>> as_number(pl.Series(["12,50 €", "EUR 1.234,00", "9"])).to_list()
     [12.5, 1234.0, 9.0]
+    >>> as_number(pl.Series(["12,50", None, "9,99"])).to_list()
+    [12.5, None, 9.99]
     >>> as_number(pl.Series(["10-20", "from 5", "up to 8 €", "7.50 - 8.50"])).to_list()
     [15.0, 5.0, 8.0, 8.0]
     """
@@ -228,7 +232,7 @@ def _has_decimal_comma(text: pl.Series, bare: pl.Series, column: pl.Series) -> b
     if not commas.any():
         return False
 
-    if measure_of(column):
+    if measure_of(column) or bare.drop_nulls().str.contains(_PRICE).all():
         return True
 
     marked = text.str.contains(_CURRENCY).fill_null(False) | text.str.contains("%", literal=True)

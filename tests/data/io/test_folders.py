@@ -89,7 +89,10 @@ def test_kind_of_other_folders(tmp_path):
     [
         (lambda m: m.update(version=2), "format version 2, this kgrec reads 1. Update kgrec"),
         (lambda m: m.update(file=[]), "unknown field 'file'. Nearest: files"),
-        (lambda m: m.update(format="kgrec-run"), "is a 'kgrec-run' folder, expected 'kgrec-thing'"),
+        (
+            lambda m: m.update(format="kgrec-run"),
+            "is a 'kgrec-run' folder, expected 'kgrec-thing'. Name another",
+        ),
         (lambda m: m.update(files=[]), "names no files"),
         (lambda m: m.pop("files"), "names no files"),
         (
