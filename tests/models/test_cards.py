@@ -1,11 +1,13 @@
 """What ``kgrec models`` says of a model is true of it."""
 
+import inspect
 import re
 
 import numpy as np
 import pytest
 import torch
 
+import kgrec
 from kgrec.models.base import reads_history
 from kgrec.models.cards import FAMILIES, card
 from kgrec.models.catalog import MODELS
@@ -83,3 +85,9 @@ def test_results_are_those_of_the_page(root):
 
 def test_what_is_read_where_there_is_any_is_named():
     assert card(MODELS["cke"]).reads == ("graph", "features", "texts")
+
+
+def test_no_setting_has_the_name_of_an_argument_of_fit():
+    taken = inspect.signature(kgrec.fit).parameters.keys()
+    for name, entry in MODELS.items():
+        assert not taken & entry.load()[1].__dataclass_fields__.keys(), name

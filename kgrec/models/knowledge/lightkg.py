@@ -40,8 +40,8 @@ class LightKGConfig:
         dim: Embedding size d; 64 in the paper.
         num_layers: Layers L; 2 in the authors' settings for Last.FM.
         negatives: Items that each interaction is ranked against; 10 in the paper.
-        start: What the relations' numbers start from: "glorot" draws, small and of both signs, as
-            in the authors' code; "ones" is LightGCN over the graph.
+        relation_start: What the relations' numbers start from: "glorot" draws, small and of both
+            signs, as in the authors' code; "ones" is LightGCN over the graph.
         dropout: Probability of dropping a value of the embeddings in a step, in [0, 1); 0.1 in the
             authors' settings.
         user_weight: Weight of the contrast of users, a sum over the pairs of a batch; 1e-8 in the
@@ -53,7 +53,7 @@ class LightKGConfig:
     dim: int = 64
     num_layers: int = 2
     negatives: int = 10
-    start: Literal["glorot", "ones"] = "ones"
+    relation_start: Literal["glorot", "ones"] = "ones"
     dropout: float = 0.1
     user_weight: float = 1e-8
     item_weight: float = 1e-7
@@ -67,8 +67,10 @@ class LightKGConfig:
             raise ConfigError(
                 "LightKG needs user_weight and item_weight >= 0, and temperature > 0."
             )
-        if not 0 <= self.dropout < 1 or self.start not in ("glorot", "ones"):
-            raise ConfigError('LightKG needs dropout in [0, 1), and start "glorot" or "ones".')
+        if not 0 <= self.dropout < 1 or self.relation_start not in ("glorot", "ones"):
+            raise ConfigError(
+                'LightKG needs dropout in [0, 1), and relation_start "glorot" or "ones".'
+            )
 
 
 _PUBLISHED_TRAINING = {
@@ -81,13 +83,13 @@ _PUBLISHED_TRAINING = {
 
 PRESETS = {
     "default": Preset(train={"learning_rate": 0.005, "epochs": 100}),
-    "paper": Preset({"start": "glorot"}, _PUBLISHED_TRAINING),
+    "paper": Preset({"relation_start": "glorot"}, _PUBLISHED_TRAINING),
     "fast": Preset(train={"learning_rate": 0.01, "epochs": 20, "patience": 3}),
 }
 
 SPACE = {
     "num_layers": (1, 2, 3),
-    "start": ("ones", "glorot"),
+    "relation_start": ("ones", "glorot"),
     "negatives": (1, 10, 64),
     "dropout": Span(0.0, 0.3),
     "learning_rate": Span(5e-4, 1e-2, log=True),
@@ -147,7 +149,7 @@ class LightKG(Recommender):
         ]
         self.nodes = nn.Parameter(torch.cat(parts))  # x^(0)
         numbers = glorot_uniform(2 * ckg.num_relations, 1, generator=generator).squeeze(1)
-        if config.start == "ones":
+        if config.relation_start == "ones":
             numbers.fill_(1.0)
         self.numbers = nn.Parameter(numbers)  # s
         self.dropout = SeededDropout(config.dropout)

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("_float64")
 
 
 def built(ckg, **config):
-    settings = {"dim": 4, "start": "glorot", **config}
+    settings = {"dim": 4, "relation_start": "glorot", **config}
     return LightKG(ckg, LightKGConfig(**settings), torch.Generator().manual_seed(0)).eval()
 
 
@@ -58,7 +58,7 @@ def by_hand(model, without=(), keep=False):
 
 def test_with_ones_and_no_triples_it_is_lightgcn_by_its_known_numbers():
     data = worlds.dataset([(0, 0), (0, 1), (1, 1)], num_items=3)
-    model = built(CollaborativeKG.from_dataset(data), dim=2, num_layers=2, start="ones")
+    model = built(CollaborativeKG.from_dataset(data), dim=2, num_layers=2, relation_start="ones")
     with torch.no_grad():
         model.nodes.copy_(torch.tensor([*worlds.TOY_ENTITIES[:3], *worlds.TOY_USERS]))
         z = model()
