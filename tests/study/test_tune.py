@@ -529,6 +529,17 @@ def test_a_default_of_0_is_tried_first_where_logarithms_are_searched(data, tmp_p
     assert tune(data, "gmf", **more).tried == found.tried
 
 
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "name",
+    [n for n, e in MODELS.items() if e.search_space() and "sequences" not in e.needs],
+)
+def test_every_model_can_be_searched(data, name, tmp_path):
+    rated = worlds.with_texts(worlds.with_ratings(data))
+    found = tune(rated, name, out=tmp_path, trials=3, settings={"epochs": 1}, final=False)
+    assert {trial.state for trial in found.tried} <= {"done", "pruned"}
+
+
 def test_several_data_sets_and_seeds_share_a_trial(data, tmp_path):
     """Worth is the mean over cells of the value over the default's."""
     other = replace(worlds.cold_items(users=16, seed=3), name="other")
