@@ -259,7 +259,8 @@ class Recommender(nn.Module, ABC):
     """Whether scores are ratings on the scale of the data."""
 
     folds_in: ClassVar[bool] = False
-    """Whether its scorer, by the default settings, ranks for someone unseen by a history."""
+    """Whether it ranks for someone unseen by a history, by the default settings: a scorer of
+    inner products need not say how (``kgrec.models.folding``)."""
 
     keeps_fold: ClassVar[bool] = False
     """Whether people are folded in by the function of its scorer (``DotProduct.fold``) instead of
