@@ -112,17 +112,17 @@ def like_relations(triples: Triples, least: float = 0.8) -> list[Likeness]:
     rows = np.flatnonzero(count[triples.relation] >= _FEWEST)
     head = triples.head[rows]
     tail = triples.tail[rows]
-    low = np.minimum(head, tail)
-    high = np.maximum(head, tail)
-    order = row_order(low, high)
-    low = low[order]
-    high = high[order]
+    pair = np.minimum(head, tail).astype(np.int64)
+    pair *= len(triples.entities)
+    pair += np.maximum(head, tail)
+    order = row_order(pair)
+    pair = pair[order]
     again = np.zeros(len(order), dtype=bool)
-    same = (low[1:] == low[:-1]) & (high[1:] == high[:-1])
+    same = pair[1:] == pair[:-1]
     again[1:] |= same
     again[:-1] |= same
     order = order[again]
-    pair = low[again].astype(np.int64) * len(triples.entities) + high[again]
+    pair = pair[again]
     relation = triples.relation[rows[order]].astype(np.int64)
     forward = head[order] < tail[order]
     shared = _shared(pair, relation, forward, size)
@@ -143,10 +143,20 @@ def _shared(pair: np.ndarray, relation: np.ndarray, forward: np.ndarray, size: i
         other = relation[first + step]
         inverse = forward[first] != forward[first + step]
         code = (np.minimum(one, other) * size + np.maximum(one, other)) * 2 + inverse
-        numbers, times = np.unique(code, return_counts=True)
+        numbers, times = _counts(code, 2 * size**2)
         found.append(pl.DataFrame({"code": numbers, "shared": times.astype(np.int64)}))
 
     return pl.concat(found).group_by("code").agg(pl.col("shared").sum())
+
+
+def _counts(code: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct numbers, ascending, and how often each is there; all are below ``most``."""
+    if most > len(code):
+        return np.unique(code, return_counts=True)
+
+    times = np.bincount(code, minlength=most)
+    numbers = np.flatnonzero(times)
+    return numbers, times[numbers]
 
 
 def _alike(shared: pl.DataFrame, count: np.ndarray, size: int, least: float) -> list[Likeness]:

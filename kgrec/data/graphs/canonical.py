@@ -107,7 +107,8 @@ def _sorted_triples(graph: Triples, row: np.ndarray, relation_row: np.ndarray) -
     behind = relation_row[graph.relation].astype(np.int64)
     behind *= len(row)
     behind += row[graph.tail]
-    order = row_order(row[graph.head], behind)
+    head = row[graph.head]
+    order = row_order(head, behind)
     behind = behind[order]
     relation = (behind // len(row)).astype(np.int32)
     behind -= relation.astype(np.int64) * len(row)
@@ -119,7 +120,7 @@ def _sorted_triples(graph: Triples, row: np.ndarray, relation_row: np.ndarray) -
 
     return replace(
         graph,
-        head=row[graph.head[order]],
+        head=np.repeat(np.arange(len(row), dtype=np.int32), np.bincount(head, minlength=len(row))),
         relation=relation,
         tail=behind.astype(np.int32),
         locator=graph.locator[order],

@@ -43,8 +43,12 @@ def agreement(train: Interactions, graph: Triples, num_items: int) -> Agreement 
         return None
 
     used = counted(train.item, num_items)
+    able = np.flatnonzero(used >= _FEWEST_USERS)
+    if len(able) < _FEWEST_ITEMS or used[able].sum() < _FEWEST_PAIRS:
+        return None  # before the facts of a large graph are counted
+
     facts = _facts(graph, num_items)
-    able = np.flatnonzero((used >= _FEWEST_USERS) & (np.diff(facts.indptr) > 0))
+    able = able[np.diff(facts.indptr)[able] > 0]
     if len(able) < _FEWEST_ITEMS:
         return None
 

@@ -31,7 +31,8 @@ def fitting_relations(joined: Joined, rules: Sequence[str]) -> np.ndarray:
 
     Only the relations are looked at: there are few, however large the graph.
     """
-    used = np.bincount(joined.triples["relation"], minlength=len(joined.terms)) > 0
+    used = np.zeros(len(joined.terms), dtype=bool)
+    used[joined.triples["relation"]] = True
     numbers = np.flatnonzero(used)
     spaces = tuple(rule for rule in rules if rule.endswith(("/", "#", ":")))
     whole = set(rules) - set(spaces)

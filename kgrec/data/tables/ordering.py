@@ -1,5 +1,7 @@
 """Deterministic orders: of rows, of texts, and of one row per key."""
 
+import math
+
 import numpy as np
 import polars as pl
 
@@ -21,6 +23,10 @@ def row_order(*keys: np.ndarray) -> np.ndarray:
     Args:
         keys: Numbers, one array per key; NaN comes last.
     """
+    joined = _joined(keys)
+    if joined is not None:
+        return _stable_order(joined)
+
     order: np.ndarray | None = None
     for key in reversed(keys):
         step = _stable_order(key if order is None else key[order])
@@ -31,6 +37,28 @@ def row_order(*keys: np.ndarray) -> np.ndarray:
 
     assert order is not None
     return order
+
+
+def _joined(keys: tuple[np.ndarray, ...]) -> np.ndarray | None:
+    """Return one whole number per row in whose order the keys are, None where 62 bits are not
+    enough for it.
+    """
+    if len(keys) < 2 or not len(keys[0]) or any(key.dtype.kind not in "iu" for key in keys):
+        return None
+
+    lows = [int(key.min()) for key in keys]
+    sizes = [int(key.max()) - low + 1 for key, low in zip(keys, lows, strict=True)]
+    if math.prod(sizes) > _LARGEST or max(map(abs, lows)) > _LARGEST:
+        return None
+
+    joined = keys[0].astype(np.int64)
+    joined -= lows[0]
+    for key, low, size in zip(keys[1:], lows[1:], sizes[1:], strict=True):
+        joined *= size
+        joined += key
+        joined -= low
+
+    return joined
 
 
 def _stable_order(key: np.ndarray) -> np.ndarray:
@@ -48,23 +76,38 @@ def _stable_order(key: np.ndarray) -> np.ndarray:
     if (high - low) << bits < _LARGEST:
         return _packed_order(key.astype(np.int64), low, bits)
 
-    # Too wide for one number beside the position: by the lower bits, then by those above them.
-    room = _BITS - bits
-    part = key.astype(np.int64)
-    part -= low
-    part &= (1 << room) - 1
-    order = _packed_order(part, 0, bits)
-    part = key.astype(np.int64)
-    part -= low
-    part >>= room
-    part = part[order]
-    both: np.ndarray = order[_packed_order(part, 0, bits)]
-    return both
+    return _wide_order(key.astype(np.int64) - low, high - low, bits)
+
+
+def _wide_order(key: np.ndarray, high: int, bits: int) -> np.ndarray:
+    """Return the stable order of whole numbers from 0 to ``high``, too wide for one number beside
+    the position: by the upper bits, then where these are equal by those below.
+    """
+    below = high.bit_length() - (_BITS - bits)
+    upper = _packed(key >> below, 0, bits)
+    order = upper & ((1 << bits) - 1)
+    upper >>= bits
+    new = np.r_[True, upper[1:] != upper[:-1]]
+    tied = np.flatnonzero(~(new & np.r_[new[1:], True]))
+    if len(tied):
+        rows = order[tied]
+        group = np.cumsum(new[tied])
+        order[tied] = rows[row_order(group, key[rows] & ((1 << below) - 1))]
+    return order
 
 
 def _packed_order(key: np.ndarray, low: int, bits: int) -> np.ndarray:
     """Return the stable order of whole numbers from ``low`` on, in the memory of the key, which is
     overwritten.
+    """
+    order = _packed(key, low, bits)
+    order &= (1 << bits) - 1
+    return order
+
+
+def _packed(key: np.ndarray, low: int, bits: int) -> np.ndarray:
+    """Return the numbers from ``low`` on sorted, the position of each in the ``bits`` below it, in
+    the memory of the key.
     """
     key -= low
     key <<= bits
@@ -72,7 +115,6 @@ def _packed_order(key: np.ndarray, low: int, bits: int) -> np.ndarray:
         key[start : start + _BLOCK] |= np.arange(start, min(start + _BLOCK, len(key)))
 
     key.sort()
-    key &= (1 << bits) - 1
     return key
 
 
@@ -100,8 +142,7 @@ def text_order(texts: pl.Series) -> np.ndarray:
         by_bytes = texts.arg_sort().to_numpy().astype(np.int64)
         return by_bytes[np.argsort(length[by_bytes], kind="stable")]
 
-    begin = np.cumsum(length) - length
-    words = _words(texts, int(length.sum()))
+    data = texts.cast(pl.Binary)
     order = row_order(length)
     group = length[order]
     open_ = np.arange(len(texts))  # positions in the order whose text still equals a neighbor's
@@ -110,7 +151,11 @@ def text_order(texts: pl.Series) -> np.ndarray:
     while len(open_):
         rows = order[open_]
         groups = group[open_]
-        code = _code(words, begin[rows], length[rows], depth)
+        if len(rows) == len(texts):  # where they are, not in an order that jumps about in memory
+            code = _code(data, depth)[rows]
+        else:
+            code = _code(data.gather(rows), depth)
+
         parted = (groups[1:] == groups[:-1]) & (code[1:] != code[:-1])
         if parted.any():
             by = np.argsort(code)
@@ -137,33 +182,14 @@ def _common(one: bytes, other: bytes) -> int:
     return next(differs, min(len(one), len(other)))
 
 
-def _words(texts: pl.Series, size: int) -> np.ndarray:
-    """Return the bytes of texts one after another, as the number that eight bytes make from each
-    position on.
+def _code(texts: pl.Series, depth: int) -> np.ndarray:
+    """Return the eight bytes of each text from ``depth`` on as a number, zeros for those behind
+    its end.
     """
-    data = np.zeros(size + _WORD, dtype=np.uint8)
-    at = 0
-
-    for start in range(0, len(texts), _BLOCK):
-        some = np.frombuffer(
-            texts.slice(start, _BLOCK).str.join("").item().encode(), dtype=np.uint8
-        )
-        data[at : at + len(some)] = some
-        at += len(some)
-
-    return np.ndarray(size + 1, dtype=">u8", buffer=data, strides=(1,))
-
-
-def _code(words: np.ndarray, begin: np.ndarray, length: np.ndarray, depth: int) -> np.ndarray:
-    """Return the eight bytes of each text from ``depth`` on as a number, 0 for those
-    behind its end.
-    """
-    left = np.clip(length - depth, 0, _WORD)
-    code: np.ndarray = words[begin + np.minimum(depth, length)].astype(np.uint64)
-    short = left < _WORD
-    behind = (8 * (_WORD - left[short])).astype(np.uint64)
-    code[short] = np.where(left[short] > 0, code[short] >> (behind % 64) << (behind % 64), 0)
-    return code
+    part = texts.bin.slice(depth, _WORD)
+    if part.bin.size().min() < _WORD:
+        part = (part + pl.Series([bytes(_WORD)])).bin.slice(0, _WORD)
+    return part.bin.reinterpret(dtype=pl.UInt64, endianness="big").to_numpy()
 
 
 def numbered(column: pl.Series) -> tuple[pl.Series, np.ndarray]:
@@ -187,11 +213,10 @@ def one_per_key(frame: pl.DataFrame, key: str, *by: str) -> pl.DataFrame:
     if not frame[key].is_duplicated().any():
         return frame
 
-    numbers = pl.Series("own row", np.arange(frame.height))
-    sorted_ = (
-        frame.select(key, *by)
-        .insert_column(0, numbers)
-        .sort(*by, nulls_last=True, maintain_order=True)
-    )
-    chosen = sorted_.unique(key, keep="first", maintain_order=True)["own row"].sort()
-    return frame[chosen]
+    # Most repeat each other whole: what is left to sort is a fraction, often nothing.
+    rows = frame.select(key, *by).insert_column(0, pl.Series("own row", np.arange(frame.height)))
+    rows = rows.unique([key, *by], keep="first", maintain_order=True)
+    if rows[key].is_duplicated().any():
+        rows = rows.sort(*by, nulls_last=True, maintain_order=True)
+        rows = rows.unique(key, keep="first", maintain_order=True).sort("own row")
+    return frame[rows["own row"]]

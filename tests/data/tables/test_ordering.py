@@ -18,6 +18,17 @@ def test_rows_are_sorted_as_lexsort_sorts_them(rows, places):
     assert row_order(*columns).tolist() == np.lexsort(columns[::-1]).tolist()
 
 
+@pytest.mark.parametrize("width", [3, 2**20, 2**29])
+def test_whole_numbers_too_wide_for_one_sort(width):
+    """The upper bits decide, then those below where the upper ones are equal, then the position."""
+    random = np.random.default_rng(width)
+    first = random.integers(-5, 2**30, 5_000)
+    first[:2_000] = 7
+    second = 2**20 * random.integers(0, width, 5_000) + random.integers(0, 3, 5_000)
+    for keys in ((first, second), (second,), (first.astype(np.int32), second)):
+        assert row_order(*keys).tolist() == np.lexsort(keys[::-1]).tolist()
+
+
 def _short_first(text):
     return len(text.encode()), text.encode()
 
