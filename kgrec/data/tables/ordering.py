@@ -187,7 +187,7 @@ def _code(texts: pl.Series, depth: int) -> np.ndarray:
     its end.
     """
     part = texts.bin.slice(depth, _WORD)
-    if part.bin.size().min() < _WORD:
+    if (part.bin.size() < _WORD).any():
         part = (part + pl.Series([bytes(_WORD)])).bin.slice(0, _WORD)
     return part.bin.reinterpret(dtype=pl.UInt64, endianness="big").to_numpy()
 
