@@ -2,7 +2,7 @@
 whole.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -105,6 +105,20 @@ class Ball:
             total[order] += typed_products(gradient, edges, e.detach(), vectors)
 
         return total
+
+
+class LastBall:
+    """Keeps the ball that was made last, since all effects on one score are asked for in turn."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Hashable, Ball] | None = None
+
+    def of(self, key: Hashable, make: Callable[[], Ball]) -> Ball:
+        """Return the ball of a key, made anew where the last one was another's."""
+        last = self._last
+        if last is None or last[0] != key:
+            last = self._last = key, make()
+        return last[1]
 
 
 def renormalized(

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from kgrec.graph.ckg import CollaborativeKG
-from kgrec.graph.receptive_field import Ball, removal_effect, renormalized
+from kgrec.graph.receptive_field import Ball, LastBall, removal_effect, renormalized
 from kgrec.models.base import Recommender
 from kgrec.models.capabilities import (
     GraphEditable,
@@ -45,6 +45,7 @@ class KGATEffects(MessagePassed, GraphEditable, Parted):
     def __init__(self, model: "KGAT") -> None:
         self.ckg = model.ckg
         self._model = model
+        self._ball = LastBall()
 
     def screen(self, user: int, item: int) -> Float[Tensor, " _"]:
         """Return the first-order effect of each fact on the score of (user, item), both directions
@@ -170,7 +171,10 @@ class KGATEffects(MessagePassed, GraphEditable, Parted):
         csr = self._model.graph.csr
         ends = (self.ckg.user_node(user), item)
         layers = len(self._model.layers)
-        return Ball.around(ends, layers, csr.destinations(), csr.idx.long(), csr.num_nodes)
+        return self._ball.of(
+            (user, item, csr.idx.device),
+            lambda: Ball.around(ends, layers, csr.destinations(), csr.idx.long(), csr.num_nodes),
+        )
 
     def _groups(self, ball: Ball) -> Int[Tensor, " edges"]:
         """Return which edges of a ball share a sum of attention: those of a head, or of a head and

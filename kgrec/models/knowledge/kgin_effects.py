@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kgrec.graph.ckg import CollaborativeKG
-from kgrec.graph.receptive_field import Ball, removal_effect, renormalized
+from kgrec.graph.receptive_field import Ball, LastBall, removal_effect, renormalized
 from kgrec.models.base import Recommender
 from kgrec.models.capabilities import ByIntent, GraphEditable, Parted, ScoreParts
 from kgrec.models.effects import with_parameters_of
@@ -39,6 +39,7 @@ class KGINEffects(ByIntent, GraphEditable, Parted):
     def __init__(self, model: "KGIN") -> None:
         self.ckg = model.ckg
         self._model = model
+        self._ball = LastBall()
 
     def screen(self, user: int, item: int) -> Float[Tensor, " _"]:
         """Return the first-order effect of each fact on the score of (user, item), both directions
@@ -135,14 +136,17 @@ class KGINEffects(ByIntent, GraphEditable, Parted):
     def _around(self, user: int, item: int) -> Ball:
         model = self._model
         by = model.graph.everywhere.edges.forward
-        return Ball.around(
-            (self.ckg.user_node(user), item),
-            model.config.num_layers,
-            by.row_of_edge(),
-            by.idx.long(),
-            self.ckg.num_nodes,
-            by.relation_of_edge(),
-            model.graph.num_relations,
+        return self._ball.of(
+            (user, item, by.idx.device),
+            lambda: Ball.around(
+                (self.ckg.user_node(user), item),
+                model.config.num_layers,
+                by.row_of_edge(),
+                by.idx.long(),
+                self.ckg.num_nodes,
+                by.relation_of_edge(),
+                model.graph.num_relations,
+            ),
         )
 
     def _unrolled(self, ball: Ball, weight: Float[Tensor, " edges"]) -> "_Steps":
