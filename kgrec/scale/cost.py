@@ -98,7 +98,7 @@ class Work:
     interactions: int = 0
     softmax: bool = False
     size: int = 4
-    widths: tuple[int, ...] = ()
+    widths: Sequence[int] = ()
     sums: int = 0
     dense: int = 0
     looked: int = 0
