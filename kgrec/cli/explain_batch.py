@@ -122,8 +122,8 @@ def explain_batch(
     if not ending:
         from kgrec.runs.processes.reasons import explain_all
 
-        given = {"k": k, "top": top, "chunk": chunk or _CHUNK, "words": said, "world": World.here()}
-        count, there = explain_all(opened, everyone, out, **given, **settings)
+        parts: dict[str, Any] = {"chunk": chunk or _CHUNK, "words": said, "world": World.here()}
+        count, there = explain_all(opened, everyone, out, k=k, top=top, **parts, **settings)
         print(parts_line(out, count, there))
         return
     if ending == ".jsonl":

@@ -83,9 +83,8 @@ def draw_neighbors(
         none = found[:0]
         return Neighborhood(found, none, none, none, none.float(), tuple(hops), ())
 
-    return Neighborhood(
-        found, *(torch.cat(each) for each in zip(*parts, strict=True)), tuple(hops), tuple(drawn)
-    )
+    destination, source, edge, stands_for = (torch.cat(each) for each in zip(*parts, strict=True))
+    return Neighborhood(found, destination, source, edge, stands_for, tuple(hops), tuple(drawn))
 
 
 def _check(graph: Csr, ascending: Tensor) -> None:

@@ -58,12 +58,12 @@ def explain_all(
     if said.get("phrases"):
         said["phrases"] = sha256(Path(said["phrases"]))
 
-    asked = explainer.manifest(k=k, top=top, **settings)
-    del asked["versions"]
+    stated = explainer.manifest(k=k, top=top, **settings)
+    del stated["versions"]
     made_of = {
         "format": "kgrec-reasons",
         "kgrec": __version__,
-        **asked,
+        **stated,
         "words": said,
         "people": hashlib.sha256("\n".join(map(repr, everyone)).encode()).hexdigest(),
     }
