@@ -186,7 +186,7 @@ def test_reasons_in_parts_go_on_and_are_served(planted_run, tmp_path, capsys, mo
     assert "reasons" in capsys.readouterr().out
 
     for more, message in (
-        (["-k", "2"], "begun with settings"),
+        (["-k", "2"], "begun with setting k 1, not 2"),
         (["--language", "de"], "begun with words"),
         (["--chunk", "9"], "begun with chunk 30, not 9"),
     ):

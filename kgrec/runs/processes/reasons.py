@@ -60,10 +60,12 @@ def explain_all(
 
     stated = explainer.manifest(k=k, top=top, **settings)
     del stated["versions"]
+    each = {f"setting {name}": value for name, value in stated.pop("settings").items()}
     made_of = {
         "format": "kgrec-reasons",
         "kgrec": __version__,
         **stated,
+        **each,  # so that the one that differs is named
         "words": said,
         "people": hashlib.sha256("\n".join(map(repr, everyone)).encode()).hexdigest(),
     }
