@@ -10,8 +10,11 @@ if TYPE_CHECKING:
 
 LONGEST = 200
 _READ = 10_000
+# Joiners are spelling between letters of Arabic and Indic scripts, and between the parts of an emoji.
+_JOINED = "[\u0600-\u06ff\u0750-\u077f\u0900-\u0dff\u2600-\u27bf\ufe0f\U0001f000-\U0001faff]"
 _UNSAFE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]"
+    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]"
+    f"|(?<!{_JOINED})[\u200c\u200d]|[\u200c\u200d](?!{_JOINED})"
 )
 _MARKS = re.compile(
     "([\u0300-\u036f\u1ab0-\u1aff\u20d0-\u20ff]{4})[\u0300-\u036f\u1ab0-\u1aff\u20d0-\u20ff]+"
@@ -22,8 +25,8 @@ def terminal(text: str) -> str:
     r"""Return text with control characters, invisible ones and bidirectional overrides written out,
     capped at 200 characters.
 
-    >>> terminal("a\x1b[31mb")
-    'a\\x1b[31mb'
+    >>> terminal("a\x1b[31mb"), terminal("a\u200db"), len(terminal("می\u200cروم"))
+    ('a\\x1b[31mb', 'a\\u200db', 6)
     """
     shown = _MARKS.sub(r"\1", text[:_READ])
     if len(shown) <= LONGEST:

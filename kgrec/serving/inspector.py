@@ -150,8 +150,10 @@ class Inspector:
             )
 
         # A page has room for more paths through one liked item than a terminal.
+        self._changeable = {"likes": True, "facts": True}
         if explainer is None:
             found = run.explainer(per_liked=5, per_middle=10, phrases=phrases)
+            self._changeable = found.explained.changeable
             explainer = cast(Explaining, found)
 
         self._explainer: Explaining = explainer
@@ -215,6 +217,7 @@ class Inspector:
             },
             "versions": {"kgrec": __version__},
             "images": len(self.images),
+            "changeable": self._changeable,
             "languages": SPOKEN,
             "other": self._beside(),
             "limits": {

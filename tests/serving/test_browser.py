@@ -649,6 +649,36 @@ def test_the_page_speaks_german_when_it_is_chosen(watch, films):
 # ---- for analysts: the drawing, undo, scenarios, an item's page
 
 
+def test_every_column_of_numbers_has_a_name(watch, films, films_run):
+    seen = watch(films.partition("#")[0])
+    page = start(seen, films)
+    items = films_run.recommend(["u0003"], k=2)["item"].to_list()
+    for screen in ("users", "why", "compare", "overall", "about", "what-if"):
+        go(page, screen, user="u0003", item=items[0], first=items[0], second=items[1])
+        unnamed = page.evaluate(
+            """() => [...document.querySelectorAll("table")].filter((one) => one.querySelector("td.num")
+                && [...one.tBodies[0].rows[0].cells].some((cell, at) => cell.matches("td.num")
+                    && !(one.tHead.rows[0]?.cells[at]?.textContent))).map((one) => one.textContent)"""
+        )
+        assert unnamed == [], screen
+
+
+def test_who_gets_an_item_is_told_a_few_at_a_time_each_with_the_reason(watch, films, films_run):
+    seen = watch(films.partition("#")[0])
+    page = start(seen, films)
+    go(page, "item", item=films_run.recommend(["u0003"], k=1)["item"][0])
+    page.get_by_role("button", name="Look through the lists").click()
+    page.wait_for_selector(".answer .recs")
+    more = page.get_by_role("button", name="Show more")
+    assert more.count() == 1
+    for shown in (8, 16):
+        assert page.locator(".answer .recs > li").count() == shown
+        until(page, f"document.querySelectorAll('.answer .reason').length === {shown}")
+        if shown == 8:
+            more.click()
+    assert seen.told() == NOTHING
+
+
 def boxes(page, selector):
     return page.locator(selector).evaluate_all(
         "(all) => all.map((e) => { const b = e.getBBox(); return [b.x, b.y, b.width, b.height]; })"

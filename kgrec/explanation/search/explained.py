@@ -171,6 +171,15 @@ class ExplainedModel:
         return not isinstance(effects, GraphEditable)
 
     @property
+    def changeable(self) -> dict[str, bool]:
+        """Whether a ranking can be computed again under other likes, and under other facts."""
+        editable = isinstance(self.model_effects, GraphEditable)
+        return {
+            "likes": editable or isinstance(self.model_effects, HistoryEditable),
+            "facts": editable,
+        }
+
+    @property
     def graph_effect(self) -> str:
         """What is known of the effect of facts on the scores at inference: "measured", "none" (the
         model declares that its scores read no graph, or it has no layer that does), or "not

@@ -1,8 +1,14 @@
 // Elements. Text reaches the page by textContent alone, never as markup.
 
 const SHOWN = 200;
-const UNSAFE =
-  /[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]/g;
+// Joiners are spelling between letters of Arabic and Indic scripts, and between the parts of an emoji.
+const JOINED =
+  "[\\u0600-\\u06ff\\u0750-\\u077f\\u0900-\\u0dff\\u2600-\\u27bf\\ufe0f\\u{1f000}-\\u{1faff}]";
+const UNSAFE = new RegExp(
+  "[\\x00-\\x1f\\x7f-\\x9f\\u00ad\\u061c\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u2069\\ufeff\\ufff9-\\ufffb]" +
+    `|(?<!${JOINED})[\\u200c\\u200d]|[\\u200c\\u200d](?!${JOINED})`,
+  "gu",
+);
 const MARKS =
   /([\u0300-\u036f\u1ab0-\u1aff\u20d0-\u20ff]{4})[\u0300-\u036f\u1ab0-\u1aff\u20d0-\u20ff]+/g;
 

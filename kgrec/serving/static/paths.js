@@ -1,7 +1,7 @@
 // Paths: the sentence of one, its stops and hops, its measured drops, and the facts of a hop.
 
 import { el, label, outside, own, plain } from "./dom.js";
-import { count, many, t } from "./language.js";
+import { count, many, rich, t } from "./language.js";
 import { fixed, known, number, percent } from "./numbers.js";
 import { badge, copyButton, link, meter } from "./pieces.js";
 import { session } from "./session.js";
@@ -63,7 +63,8 @@ export function worth({ explanation: told, headline }) {
   // Of a score near 0 a drop is no share: it would be many times the whole.
   const share = told.score > 0 && drop <= told.score ? drop / told.score : null;
   const value = share === null ? fixed(drop, 4) : percent(drop, told.score);
-  const words = share !== null && share < 0.001 ? t("size.small") : t(key, { value });
+  const item = label(path.text.split("*")[1], { class: "em" });
+  const words = share !== null && share < 0.001 ? t("size.small") : rich(key, { value, item });
   return el(
     "p",
     { class: "size" },

@@ -104,6 +104,7 @@ export const STRINGS = {
   and: [" and ", " und "],
   "and-more": [" and {n} more", " und {n} weitere"],
   "n-of": ["{n} of {all}", "{n} von {all}"],
+  "listed-first": ["The first {n} are listed.", "Die ersten {n} sind aufgeführt."],
   "show-more": ["Show more", "Mehr zeigen"],
   none: ["None.", "Keine."],
   any: ["any", "beliebig"],
@@ -216,12 +217,12 @@ export const STRINGS = {
   flip: ["Without {likes} you would see {rival} first.", "Ohne {likes} stünde {rival} ganz oben."],
   "try-it": ["Try it", "Ausprobieren"],
   "size.both": [
-    "Without it and these facts the score would be {value} lower.",
-    "Ohne das und diese Fakten wäre die Bewertung um {value} niedriger.",
+    "Without {item} and these facts the score would be {value} lower.",
+    "Ohne {item} und diese Fakten wäre die Bewertung um {value} niedriger.",
   ],
   "size.like": [
-    "Without it the score would be {value} lower.",
-    "Ohne das wäre die Bewertung um {value} niedriger.",
+    "Without {item} the score would be {value} lower.",
+    "Ohne {item} wäre die Bewertung um {value} niedriger.",
   ],
   "size.facts": [
     "Without these facts the score would be {value} lower.",
@@ -567,6 +568,18 @@ export const STRINGS = {
   "what-if-lead": [
     "Take likes or facts away, or add some, and see the list computed again. The model stays as trained; the graph it runs on changes.",
     "Nehmen Sie Gemochtes oder Fakten weg oder fügen Sie etwas hinzu: Die Liste wird neu berechnet. Das Modell bleibt, wie es ist; der Graph ändert sich.",
+  ],
+  "what-if-lead-likes": [
+    "Take likes away, or add some, and see the list computed again. The model stays as trained.",
+    "Nehmen Sie Gemochtes weg oder fügen Sie etwas hinzu: Die Liste wird neu berechnet. Das Modell bleibt, wie es ist.",
+  ],
+  "what-if-unable": [
+    "It offers no way to compute the list again without an interaction or a fact.",
+    "Es kann die Liste nicht ohne eine Interaktion oder einen Fakt neu berechnen.",
+  ],
+  "facts-unable": [
+    "This model offers no way to compute the list again without a fact.",
+    "Dieses Modell kann die Liste nicht ohne einen Fakt neu berechnen.",
   ],
   "what-if-saved": [
     "This file holds one answer. To change likes and facts, the model must run: kgrec inspect RUN.",

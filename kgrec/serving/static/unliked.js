@@ -78,6 +78,10 @@ export const UNLIKED = {
     "Take interactions or facts away, or add some, and see the list computed again. The model stays as trained; the graph it runs on changes.",
     "Nehmen Sie Interaktionen oder Fakten weg oder fügen Sie etwas hinzu: Die Liste wird neu berechnet. Das Modell bleibt, wie es ist; der Graph ändert sich.",
   ],
+  "what-if-lead-likes": [
+    "Take interactions away, or add some, and see the list computed again. The model stays as trained.",
+    "Nehmen Sie Interaktionen weg oder fügen Sie etwas hinzu: Die Liste wird neu berechnet. Das Modell bleibt, wie es ist.",
+  ],
   "what-if-saved": [
     "This file holds one answer. To change interactions and facts, the model must run: kgrec inspect RUN.",
     "Diese Datei enthält eine Antwort. Um Interaktionen und Fakten zu ändern, muss das Modell laufen: kgrec inspect RUN.",

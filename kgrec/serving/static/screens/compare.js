@@ -104,7 +104,7 @@ function sides(contrast) {
     "div",
     null,
     el("dt", null, t("difference")),
-    el("dd", { id: "difference" }, signed(contrast.difference, 4)),
+    el("dd", { id: "difference", class: "sides" }, signed(contrast.difference, 4)),
   );
   return el(
     "dl",
@@ -167,6 +167,7 @@ function sumTable(contrast) {
     t("every-part"),
     [th(t("part")), th(bars), th(t("difference"), "num")],
     rows.map(line),
+    "sides",
   );
   made.append(
     el(
@@ -186,6 +187,7 @@ function sumTable(contrast) {
     t("strongest-for-first"),
     [th(t("part")), th(bars.cloneNode(true)), th(t("difference"), "num")],
     contrast.by_liked.map((term) => line([label(term.label), term.value])),
+    "sides",
   );
   return [made, el("details", null, el("summary", null, t("all-liked")), all)];
 }

@@ -110,20 +110,21 @@ async function audience(kind, key) {
     );
     return { row, said, li };
   });
-  explainSome(rows.slice(0, EXPLAINED));
+  const list = el("ol", { class: "recs beside" });
+  const next = el("button", { type: "button", onclick: () => showMore() }, t("show-more"));
+  const showMore = () => {
+    const some = rows.splice(0, EXPLAINED);
+    list.append(...some.map((one) => one.li));
+    if (!rows.length) next.remove();
+    explainSome(some);
+  };
+  showMore();
   return [
     el("p", { class: "found" }, t("gets-of", { n: count(found.total), lists: many(found.users, "n.lists") })),
-    el(
-      "ol",
-      { class: "recs beside" },
-      rows.map((one) => one.li),
-    ),
+    list,
+    rows.length ? el("div", { class: "actions after" }, next) : null,
     found.total > found.rows.length
-      ? el(
-          "p",
-          { class: "small soft" },
-          t("and-more", { n: count(found.total - found.rows.length) }),
-        )
+      ? el("p", { class: "small soft" }, t("listed-first", { n: count(found.rows.length) }))
       : null,
   ];
 }

@@ -45,9 +45,15 @@ function factsOf(params) {
 export async function whatIfScreen(params) {
   const user = params.get("user");
   if (!session.source.served) return savedScreen(user);
+  const { changeable } = session.about;
+  if (!changeable.likes)
+    return [head(t("what-if-title")), state(t("failed.409"), t("what-if-unable"))];
   const listed = await session.source.recommend(user, 10);
   const item = params.get("item") || (listed.rows[0] || {}).item;
-  const title = head(t("what-if-title"), t("what-if-lead"));
+  const title = head(
+    t("what-if-title"),
+    t(changeable.facts ? "what-if-lead" : "what-if-lead-likes"),
+  );
   if (!item) return [title, state(t("nothing-to-ask"), t("list-empty"))];
 
   const removed = params.getAll("remove");
@@ -125,10 +131,12 @@ export async function whatIfScreen(params) {
         ),
         card(
           rich("facts-of", { item: label(named(item)) }),
-          facts.total > facts.rows.length
+          changeable.facts && facts.total > facts.rows.length
             ? lead(t("n-of", { n: count(facts.rows.length), all: count(facts.total) }))
             : null,
-          factsList(facts, without, (keys, words) => go({ fact: asFact(keys) }, words)),
+          changeable.facts
+            ? factsList(facts, without, (keys, words) => go({ fact: asFact(keys) }, words))
+            : el("p", { class: "soft" }, t("facts-unable")),
         ),
       ),
     ),

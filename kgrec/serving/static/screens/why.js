@@ -183,13 +183,13 @@ function budgetCard(told) {
       el("td", { class: "num" }, signed(term.value)),
       shares ? el("td", { class: "num soft hide-small" }, percent(term.value, budget.score)) : null,
     );
-  const heads = [
+  const heads = () => [
     th(t("liked-item")),
     el("td"),
     th(t("part"), "num"),
     shares && th(t("of-the-score"), "num hide-small"),
   ];
-  const rows = (list, caption) => table(caption, heads, list.map(line));
+  const rows = (list, caption) => table(caption, heads(), list.map(line));
   const down = terms.filter((term) => term.value < 0).sort((a, b) => a.value - b.value);
   const pull = down.length ? `; ${many(down.length, "n.pull-down")}` : "";
   const all = el(
