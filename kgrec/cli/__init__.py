@@ -146,7 +146,7 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(str(error), 2)
 
 
-_TOGETHER = ("train", "tune", "ablate", "recommend")
+_TOGETHER = ("train", "tune", "ablate", "recommend", "explain-batch", "export")
 """Commands that processes started by torchrun share."""
 
 

@@ -18,9 +18,10 @@ from kgrec.cli.explain import (
     path_settings,
 )
 from kgrec.cli.options import AllowOption, RunArgument, ids_in
-from kgrec.cli.output import whole
+from kgrec.cli.output import parts_line, whole
 from kgrec.errors import ConfigError
 from kgrec.escaping import clean
+from kgrec.scale.world import World
 
 if TYPE_CHECKING:
     from kgrec.data.readers.histories import History
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from kgrec.explanation.questions.batch import Person
 
 _ENDINGS = (".jsonl", ".csv", ".parquet")
+_CHUNK = 256  # users of a part: some seconds of work
 
 
 def explain_batch(
@@ -35,8 +37,9 @@ def explain_batch(
     out: Annotated[
         Path,
         typer.Option(
-            metavar="FILE.jsonl",
-            help="Where to write, one explanation a line; or .csv or .parquet, a row a hop.",
+            metavar="FILE.jsonl|DIR",
+            help="Where to write, one explanation a line; or .csv or .parquet, a row a hop; or a "
+            "folder of parts.",
             show_default=False,
         ),
     ],
@@ -78,20 +81,22 @@ def explain_batch(
     ] = None,
     language: LanguageOption = "en",
     phrases: PhrasesOption = None,
+    chunk: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Of a folder of parts: users in each.", show_default="256"
+        ),
+    ] = None,
     allow_class: AllowOption = None,
 ) -> None:
     """Explain the best items of many users, or of people by their histories, in their order.
 
     A JSON Lines file that is there already is gone on with: the same command after an interrupt
-    adds what is missing.
+    adds what is missing. With an --out that has no ending, DIR gets a Parquet part per chunk of
+    users, each explanation as JSON, then _SUCCESS.json; it is gone on with too, and processes that
+    torchrun starts share the parts.
     """
-    ending = out.suffix.lower()
-    if ending not in _ENDINGS:
-        raise ConfigError(
-            f"--out {out}: the ending names no format. Name a file that ends in "
-            f"{', '.join(_ENDINGS)}."
-        )
-
+    ending = _ending(out, chunk is not None)
     chosen = _chosen(users, history, ending)
     given = {
         "max_length": max_length,
@@ -114,10 +119,39 @@ def explain_batch(
     else:
         everyone = cast("list[str]", chosen) or list(opened.data.users)
 
+    if not ending:
+        from kgrec.runs.processes.reasons import explain_all
+
+        parts: dict[str, Any] = {"chunk": chunk or _CHUNK, "words": said, "world": World.here()}
+        count, there = explain_all(opened, everyone, out, k=k, top=top, **parts, **settings)
+        print(parts_line(out, count, there))
+        return
     if ending == ".jsonl":
         _lines(opened.explainer(**said), everyone, out, k, top, settings)
     else:
         _table(opened.explainer(**said), everyone, out, k, top, settings)
+
+
+def _ending(out: Path, in_parts: bool) -> str:
+    """Return the ending of the file to write, "" for a folder of parts.
+
+    Raises:
+        ConfigError: If it names no format, or parts are asked for.
+    """
+    ending = out.suffix.lower()
+    if not ending or out.is_dir():
+        return ""
+    if ending not in _ENDINGS:
+        raise ConfigError(
+            f"--out {out}: the ending names no format. Name a file that ends in "
+            f"{', '.join(_ENDINGS)}, or a folder without an ending."
+        )
+    if in_parts or World.here().size > 1:
+        raise ConfigError(
+            f"--out {out}: --chunk and several processes are of a folder of parts, a name without an "
+            "ending."
+        )
+    return ending
 
 
 def _chosen(users: str | None, history: Path | None, ending: str) -> "list[str] | list[History]":
@@ -134,7 +168,7 @@ def _chosen(users: str | None, history: Path | None, ending: str) -> "list[str] 
     from kgrec.data.readers.histories import read_histories
 
     found = read_histories(history)
-    if ending != ".jsonl" and not all(one.user for one in found):
+    if ending in (".csv", ".parquet") and not all(one.user for one in found):
         raise ConfigError(
             f"{history}: its people have no ids, by which rows of a table would be told apart. Name "
             "--out FILE.jsonl, or give a table of users and items."

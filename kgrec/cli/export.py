@@ -12,6 +12,7 @@ from kgrec.cli.options import AllowOption, JsonOption, RunArgument
 from kgrec.cli.output import show_json, whole
 from kgrec.errors import ConfigError
 from kgrec.escaping import clean
+from kgrec.scale.world import World
 
 if TYPE_CHECKING:
     from kgrec.runs.run import Vectors
@@ -65,7 +66,7 @@ def export(
     reasons: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE.jsonl", help="Reasons from kgrec explain-batch.", show_default=False
+            metavar="FILE.jsonl|DIR", help="Reasons from kgrec explain-batch.", show_default=False
         ),
     ] = None,
     items: Annotated[
@@ -84,8 +85,15 @@ def export(
 
     --embeddings: the trained vectors as Parquet tables by the caller's ids, and what makes a score
     of them (vectors.json); with --index also an index of the items. --serving: everything that
-    lists are made of, for kgrec serve.
+    lists are made of, for kgrec serve; with --lists, processes that torchrun starts share them, and
+    the same command goes on where it was interrupted.
     """
+    world = World.here()
+    if world.size > 1 and not (serving and lists):
+        raise ConfigError(
+            "several processes share the lists of kgrec export --serving DIR --lists N. Start it "
+            "without torchrun."
+        )
     if (embeddings is None) == (serving is None):
         raise ConfigError("export what? Pass one of --embeddings DIR and --serving DIR.")
     if index_dtype is not None and index is None:
@@ -112,7 +120,7 @@ def export(
     assert serving is not None
     choice = Choice(not without_users, lists, neighbors, reasons, items, item_id)
     loaded = load_run(run, allow=allow_class or ())
-    about = write_tables(loaded, serving, choice, model_serves=beside_run)
+    about = write_tables(loaded, serving, choice, model_serves=beside_run, world=world)
     if json:
         show_json(described(about) | {"bytes": folder_size(serving)})
         return

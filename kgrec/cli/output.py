@@ -106,6 +106,12 @@ def whole(path: str | os.PathLike[str], write: Callable[[Path], object]) -> None
     write_file(path, write)
 
 
+def parts_line(folder: Path, count: int, there: int) -> str:
+    """Return what is said of a folder of parts: how many it has, and how many were there."""
+    before = f", {there} of them there before" if there else ""
+    return f"{clean(str(folder))}: {count} {'part' if count == 1 else 'parts'}{before}"
+
+
 @contextmanager
 def keeping(place: Path, note: str) -> Iterator[None]:
     """Say at Ctrl-C what is kept of long work, where ``place`` is there to continue from."""

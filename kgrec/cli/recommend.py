@@ -20,9 +20,8 @@ from kgrec.cli.options import (
     most_of,
     values,
 )
-from kgrec.cli.output import output_format, show_frame
+from kgrec.cli.output import output_format, parts_line, show_frame
 from kgrec.errors import ConfigError
-from kgrec.escaping import clean
 from kgrec.scale.world import World
 
 
@@ -157,9 +156,7 @@ def recommend(
             wishes=Wishes(diversity, diversity_by, popularity, calibrate, new_items, caps),
             world=World.here(),
         )
-        before = f", {there} of them there before" if there else ""
-        parts = "part" if count == 1 else "parts"
-        print(f"{clean(str(folder))}: {count} {parts}{before}")
+        print(parts_line(folder, count, there))
         return
 
     if users == "all":

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from kgrec.errors import GraphError
+from kgrec.ops.backends import native
 from kgrec.ops.csr import Csr
 from kgrec.ops.dropout import mixed_words
 from kgrec.random import derive
@@ -63,28 +64,19 @@ def draw_neighbors(
         raise GraphError(f"fanouts {list(fanouts)}: take 0 or more edges, or -1 for all.")
 
     found = nodes = nodes.long()
-    ascending, place = torch.sort(nodes)
-    _check(graph, ascending)
+    _check(graph, torch.sort(nodes).values)
     parts: list[tuple[Tensor, ...]] = []
     hops, drawn = [len(nodes)], []
     for hop, fanout in enumerate(fanouts):
-        count, edge = _drawn(graph, nodes, fanout, derive(key, "hop", hop))
         degree = graph.ptr[nodes + 1] - graph.ptr[nodes]
-        first = len(found) - len(nodes)
-        destination = torch.repeat_interleave(
-            torch.arange(first, len(found), device=nodes.device), count
-        )
-        source = graph.idx[edge].long()
+        count, edge = _drawn(graph, nodes, degree, fanout, derive(key, "hop", hop))
+        own = torch.arange(len(found) - len(nodes), len(found), device=nodes.device)
+        destination = torch.repeat_interleave(own, count)
         stands_for = torch.repeat_interleave(degree / count.clamp(min=1), count)
+        source, nodes = _places(found, graph.idx[edge])
         parts.append((destination, source, edge, stands_for))
         drawn.append(len(edge))
-        nodes = torch.unique(source)
-        at = torch.searchsorted(ascending, nodes).clamp(max=max(0, len(ascending) - 1))
-        if len(ascending):
-            nodes = nodes[ascending[at] != nodes]
-
         found = torch.cat([found, nodes])
-        ascending, place = torch.sort(found)
         hops.append(len(nodes))
 
     if not parts:
@@ -92,7 +84,6 @@ def draw_neighbors(
         return Neighborhood(found, none, none, none, none.float(), tuple(hops), ())
 
     destination, source, edge, stands_for = (torch.cat(each) for each in zip(*parts, strict=True))
-    source = place[torch.searchsorted(ascending, source)]
     return Neighborhood(found, destination, source, edge, stands_for, tuple(hops), tuple(drawn))
 
 
@@ -107,22 +98,49 @@ def _check(graph: Csr, ascending: Tensor) -> None:
         raise GraphError(f"node {int(ascending[1:][twice][0])} is asked for twice.")
 
 
-def _drawn(graph: Csr, nodes: Tensor, fanout: int, key: int) -> tuple[Tensor, Tensor]:
+def _drawn(
+    graph: Csr, nodes: Tensor, degree: Tensor, fanout: int, key: int
+) -> tuple[Tensor, Tensor]:
     """Return how many edges are drawn for each node, and their positions, by node and ascending."""
-    start = graph.ptr[nodes]
-    degree = graph.ptr[nodes + 1] - start
     if fanout < 0:
         fanout = int(degree.max()) if len(degree) else 0
 
     count = degree.clamp(max=fanout)
+    offset = count.cumsum(0) - count
+    edges = int(count.sum())
+    if _compiled(graph.ptr):
+        return count, native.draw_edges(graph.ptr, nodes, offset, edges, fanout, key)
+
     owner = torch.repeat_interleave(torch.arange(len(nodes), device=nodes.device), count)
-    place = torch.arange(len(owner), device=nodes.device) - (count.cumsum(0) - count)[owner]
+    place = torch.arange(edges, device=nodes.device) - offset[owner]
     many = degree > fanout
     if fanout and bool(many.any()):
         chosen = _distinct(degree[many], nodes[many], fanout, key)
         place[many[owner]] = chosen.flatten()
 
-    return count, start[owner] + place
+    return count, graph.ptr[nodes][owner] + place
+
+
+def _places(found: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the place of each id among the nodes found, those behind them that are not, and these,
+    ascending.
+    """
+    known = len(found)
+    if _compiled(found):
+        place, fresh = native.places(found, ids)
+        fresh, order = torch.sort(fresh)
+        behind = torch.empty_like(order)
+        behind[order] = torch.arange(known, known + len(order))
+        return torch.cat([torch.arange(known), behind])[place], fresh
+
+    distinct = torch.unique(ids.long())
+    fresh = distinct[torch.isin(distinct, found, assume_unique=True, invert=True)]
+    ascending, order = torch.sort(torch.cat([found, fresh]))
+    return order[torch.searchsorted(ascending, ids.long())], fresh
+
+
+def _compiled(table: Tensor) -> bool:
+    return native.library() is not None and table.device.type == "cpu"
 
 
 def _distinct(degree: Tensor, nodes: Tensor, count: int, key: int) -> Tensor:

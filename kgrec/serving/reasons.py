@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import polars as pl
 
 from kgrec.data.io.files import existing
 from kgrec.data.records.dataset import Dataset
@@ -12,6 +13,7 @@ from kgrec.errors import ConfigError, ExplanationError
 from kgrec.explanation.core.records import Explanation
 from kgrec.explanation.core.records import Path as ReasonPath
 from kgrec.explanation.render.sentences import claim_kind, headline, reason
+from kgrec.runs.processes.parts import read_parts
 
 _LONGEST_LINE = 1 << 24
 
@@ -84,7 +86,7 @@ def read_reasons(
     explanations, the keys ascending.
 
     Args:
-        path: JSON Lines of ``kgrec explain-batch``.
+        path: JSON Lines of ``kgrec explain-batch``, or its folder of parts.
         data: The dataset of the run.
         column: Position of each item row in the tables.
         parameters: Sum of the run's parameters, which the explanations must be of; "" for any.
@@ -94,11 +96,9 @@ def read_reasons(
         UnknownIdError: If a user or item is not known.
     """
     found: dict[int, str] = {}
-    for number, explanation in _explanations(path):
+    for place, explanation in _explanations(path):
         if parameters and explanation.manifest.get("parameters") != parameters:
-            raise ConfigError(
-                f"{path}:{number}: explains another run. Make it again: kgrec explain-batch."
-            )
+            raise ConfigError(f"{place}: explains another run. Make it again: kgrec explain-batch.")
         if explanation.history:
             continue  # of someone whom no row stands for
 
@@ -113,10 +113,22 @@ def read_reasons(
     return keys, [found[key] for key in sorted(found)]
 
 
-def _explanations(path: Path) -> Iterator[tuple[int, Explanation]]:
+def _explanations(path: Path) -> Iterator[tuple[str, Explanation]]:
+    """Yield explanations, each with its place in words."""
+    for place, line in _texts(path):
+        try:
+            yield place, Explanation.from_json(line.decode())
+        except (ExplanationError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{place}: no explanation ({error}).") from None
+
+
+def _texts(path: Path) -> Iterator[tuple[str, bytes]]:
+    if path.is_dir():
+        for place, frame in read_parts(path, "kgrec-reasons", ["explanation"]):
+            lines = frame["explanation"].cast(pl.String).to_list()
+            yield from ((f"{place}:{row}", line.encode()) for row, line in enumerate(lines, 1))
+        return
+
     with existing(path).open("rb") as stream:
         for number, line in enumerate(iter(lambda: stream.readline(_LONGEST_LINE), b""), 1):
-            try:
-                yield number, Explanation.from_json(line.decode())
-            except (ExplanationError, UnicodeDecodeError) as error:
-                raise ConfigError(f"{path}:{number}: no explanation ({error}).") from None
+            yield f"{path}:{number}", line

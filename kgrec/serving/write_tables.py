@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,12 +10,13 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import polars as pl
 import scipy.sparse as sp
 import torch
 
 from kgrec._version import __version__
 from kgrec.data.io.files import sha256
-from kgrec.data.io.folders import new_folder
+from kgrec.data.io.folders import check_replaceable, new_folder
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.tie_order import tie_order
 from kgrec.errors import CapabilityError, ConfigError
@@ -26,9 +28,13 @@ from kgrec.models.fallback import Fallback, user_kinds
 from kgrec.models.folding import Folded, fold_of
 from kgrec.ops.folding import Fold, SquaresFold, SumFold
 from kgrec.ops.ranking import chunk_rows
+from kgrec.ops.strangers import KINDS
 from kgrec.runs.doctor import MOST_SERVED, served_bytes
 from kgrec.runs.folder import CONFIG
+from kgrec.runs.processes.lists import LISTED, recommend_all
+from kgrec.runs.processes.parts import read_parts
 from kgrec.runs.run import Run
+from kgrec.scale.world import World
 from kgrec.serving.facets_of import facets_of
 from kgrec.serving.reasons import read_reasons
 from kgrec.serving.tables.best import best
@@ -79,15 +85,25 @@ def run_id(run: Run) -> str:
 
 
 def write_tables(
-    run: Run, path: str | Path, choice: Choice | None = None, *, model_serves: bool = False
+    run: Run,
+    path: str | Path,
+    choice: Choice | None = None,
+    *,
+    model_serves: bool = False,
+    world: World | None = None,
 ) -> About:
     """Write a folder of tables, whole or not at all, and return what it is.
+
+    Lists are first written in parts, into ``PATH.lists``, which is gone on with after an interrupt
+    and removed at the end.
 
     Args:
         run: The run.
         path: The folder; one of tables is replaced.
         choice: What goes into it.
         model_serves: Whether the run itself is at hand where it cannot be served by tables.
+        world: Processes that share the lists, each of which calls this alike; the first one writes
+            the folder.
 
     Raises:
         CapabilityError: If the run needs torch to be served, and is not at hand.
@@ -103,11 +119,22 @@ def write_tables(
             "two: numpy cannot serve it. kgrec serve RUN does, with torch: some 250 MiB and 2 s of start a worker."
         )
 
-    with new_folder(path, KIND, VERSION) as folder:
-        about = writer.write(folder, form)
-        (folder / ABOUT).write_bytes(msgspec.json.format(msgspec.json.encode(about), indent=1))
+    world = world or World()
+    lists = None
+    if chosen.lists:
+        check_replaceable(path, KIND)
+        lists = Path(path).with_name(f"{Path(path).name}.lists")
+        recommend_all(run, lists, k=chosen.lists, ids="rows", world=world)
 
-    return about
+    about = None
+    if world.first:
+        with new_folder(path, KIND, VERSION) as folder:
+            about = writer.write(folder, form, lists)
+            (folder / ABOUT).write_bytes(msgspec.json.format(msgspec.json.encode(about), indent=1))
+        if lists is not None:
+            shutil.rmtree(lists)
+
+    return msgspec.convert(world.hear(msgspec.to_builtins(about), patient=True), About)
 
 
 class _Writer:
@@ -164,8 +191,8 @@ class _Writer:
 
         return True
 
-    def write(self, folder: Path, form: str) -> About:
-        """Fill the folder and return what it is."""
+    def write(self, folder: Path, form: str, lists: Path | None = None) -> About:
+        """Fill the folder and return what it is, given everyone's lists in parts."""
         self._folder = folder
         fold: FoldAbout | None = None
         if form in ("vectors", "sum"):
@@ -177,8 +204,8 @@ class _Writer:
         self._fallback()
         if self.choice.with_users:
             self._users()
-        if self.choice.lists:
-            self._lists()
+        if lists is not None:
+            self._lists(lists)
 
         reasons = 0
         if self.choice.reasons is not None:
@@ -411,20 +438,18 @@ class _Writer:
 
         return float(np.mean(shares)) if shares else 1.0
 
-    def _lists(self) -> None:
-        ranker = self.run.ranker()
-        count = self.data.num_users
-        length = min(self.choice.lists, self.data.num_items)
-        items = np.full((count, self.choice.lists), -1, np.int32)
-        scores = np.zeros((count, self.choice.lists), np.float32)
-        kinds = np.full((count, self.choice.lists), -1, np.int8)
-        for start in range(0, count, 4096):
-            rows = np.arange(start, min(start + 4096, count))
-            ranked = ranker.rank(rows, ranker.own_lists(rows), length)
-            found = ranked.items.numpy()
-            items[rows, :length] = np.where(found < 0, -1, self.column[found])
-            scores[rows, :length] = np.where(found < 0, 0, ranked.scores.numpy())
-            kinds[rows, :length] = ranked.kinds.numpy()
+    def _lists(self, folder: Path) -> None:
+        """Take lists from the parts of ``recommend_all``."""
+        shape = self.data.num_users, self.choice.lists
+        items = np.full(shape, -1, np.int32)
+        scores = np.zeros(shape, np.float32)
+        kinds = np.full(shape, -1, np.int8)
+        for _, frame in read_parts(folder, "kgrec-lists", list(LISTED)):
+            user, rank, item, score, kind = (frame[name] for name in LISTED)
+            place = user.to_numpy(), rank.to_numpy() - 1
+            items[place] = self.column[item.to_numpy()]
+            scores[place] = score.to_numpy()
+            kinds[place] = kind.cast(pl.Enum(KINDS)).to_physical().to_numpy()
 
         self._save({"lists.items": items, "lists.scores": scores, "lists.kinds": kinds})
 

@@ -13,6 +13,7 @@ from torch_geometric.loader import LinkLoader, NodeLoader
 
 from kgrec.errors import GraphError
 from kgrec.nn.light import LightPropagation
+from kgrec.ops.backends import native
 from kgrec.ops.csr import Csr, symmetric_weights
 from kgrec.ops.csr_files import csr_on_disk
 from kgrec.ops.neighbors import draw_neighbors
@@ -109,6 +110,21 @@ def test_a_part_of_the_batch_draws_what_the_whole_draws(tmp_path):
         triples_of(parts[0]) + triples_of(parts[1])
     )
     assert triples_of(whole) != triples_of(draw_neighbors(graph, nodes, [3, 2], 10))
+
+
+@pytest.mark.parametrize("fanouts", [(3, 2), (-1, 2, 1), (2, 0), (9, 9), ()])
+def test_torch_and_the_compiled_kernels_draw_the_same(fanouts, monkeypatch):
+    if native.library() is None:
+        pytest.skip("the compiled kernels are not built")
+    graph, _ = large()
+    key = (1 << 63) - 25 + len(fanouts)
+    nodes = torch.tensor([59, 3, 41, 0, 17, 22, 58, 7])
+    compiled = draw_neighbors(graph, nodes, fanouts, key)
+    monkeypatch.setattr(native, "library", lambda: None)
+    plain = draw_neighbors(graph, nodes, fanouts, key)
+    for name in ("nodes", "destination", "source", "edge", "stands_for"):
+        assert torch.equal(getattr(compiled, name), getattr(plain, name)), name
+    assert (compiled.hops, compiled.drawn) == (plain.hops, plain.drawn)
 
 
 def test_degenerate_requests():

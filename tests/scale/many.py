@@ -2,7 +2,9 @@
 
 import json
 import os
+import signal
 import sys
+import threading
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,12 +17,14 @@ from kgrec.models.base import Span
 from kgrec.runs import fit as fits
 from kgrec.runs.fit import fit
 from kgrec.runs.processes.lists import recommend_all
+from kgrec.runs.processes.reasons import explain_all
 from kgrec.runs.run import Run, build_model, load_run
 from kgrec.runs.settings import choose
 from kgrec.scale.columns import gather_columns, sum_partial
 from kgrec.scale.cost import bytes_of, dense_bytes
 from kgrec.scale.rows import columns_to_rows, lookup_rows, row_range, rows_to_columns
 from kgrec.scale.world import World
+from kgrec.serving.write_tables import Choice, write_tables
 from kgrec.study.ablate import ablate
 from kgrec.study.tune import tune
 from kgrec.testing.worlds import dataset, planted, with_texts
@@ -294,17 +298,27 @@ def studied(folder, world):
     return json.loads(json.dumps({"trials": trials, "best": search.best}))
 
 
-def fitted(folder, world):
-    """Train into a folder, or go on there; return the losses."""
-    last = float(os.environ.get("DIE_AT", "inf"))
+def dying(world):
+    """Return what watches epochs, and kills a process as ``kill -9`` does: DIE_AT says which rank,
+    after how many epochs of this start, and how many seconds later.
+    """
+    rank, epochs, later = os.environ.get("DIE_AT", "-1 0 0").split()
+    seen = []
 
     def watch(state):
-        if state.epoch == last and world.rank == world.size - 1:
-            os._exit(9)
+        seen.append(state.epoch)
+        if (world.rank, len(seen)) == (int(rank), int(epochs)):
+            threading.Timer(float(later), os.kill, (os.getpid(), signal.SIGKILL)).start()
 
+    return watch
+
+
+def fitted(folder, world):
+    """Train into a folder, or go on there; return the losses."""
     out = folder / "run"
-    settings = {**COMMON, "epochs": 6, "parallel": "columns", "patience": 0}
-    given = {"on_epoch": watch, "world": world, "resume": out.exists(), "fallback": "off"}
+    epochs = int(os.environ.get("EPOCHS", "6"))
+    settings = {**COMMON, "epochs": epochs, "parallel": "columns", "patience": 0}
+    given = {"on_epoch": dying(world), "world": world, "resume": out.exists(), "fallback": "off"}
     fit("lightgcn-kg", toy(), out=out, **settings, **given)
     return [record["softmax"] for record in load_run(out).history]
 
@@ -348,7 +362,16 @@ def everything(folder, world):
     for share in (False, True):
         name = f"lists-{share}-{world.size}"
         recommend_all(tied_run(), folder / name, k=9, chunk=7, share_items=share, world=world)
+    explained_and_exported(folder, world)
     return found
+
+
+def explained_and_exported(folder, world):
+    """Explain the best item of everyone in parts, and write tables that serve lists and reasons."""
+    run = fit("ease-kg", toy(), fallback="off")
+    reasons, tables = (folder / f"{name}-{world.size}" for name in ("reasons", "tables"))
+    explain_all(run, list(run.data.users), reasons, k=2, chunk=9, world=world)
+    write_tables(run, tables, Choice(lists=5, reasons=reasons), world=world)
 
 
 def main():

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from kgrec.batches import PointwiseBatch
+from kgrec.runs import fit as fits
 from kgrec.runs.fit import fit
 from kgrec.runs.run import build_model
 from kgrec.runs.settings import choose
@@ -131,12 +132,19 @@ def fitted(out, world, epochs):
     """Train with tables apart into a folder, or go on there."""
     os.environ[TABLE_BYTES] = "0"
     settings = {**CASES["neumf"][1], **COMMON, "epochs": epochs, "patience": 0}
-    fit("neumf", toy(), out=out, world=world, resume=out.exists(), fallback="off", **settings)
+    given = {"on_epoch": many.dying(world), "world": world, "resume": out.exists()}
+    fit("neumf", toy(), out=out, fallback="off", **given, **settings)
 
 
 def main():
     work, folder = sys.argv[1], Path(sys.argv[2])
     world = World.here()
+    if work == "fit":
+        fits._SECONDS_BETWEEN_CHECKPOINTS = 0.0
+        fitted(folder / "run", world, int(os.environ["EPOCHS"]))
+        world.leave()
+        return
+
     names = [name for name in CASES if work == "all" or name not in LATER]
     found = {name: trained(name, torch.float64, world) for name in names}
     found["float32"] = trained("sasrec", torch.float32, world)

@@ -3,9 +3,11 @@
 import itertools
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +15,15 @@ import polars as pl
 import pytest
 import torch
 
+from kgrec.runs.fit import fit
 from kgrec.scale.cost import bytes_of
 from kgrec.scale.world import World
 from kgrec.study import tune
 from kgrec.study.trials import run_trial
-from tests.scale.many import CASES, MOVED, SINGLE, moved, studied
+from tests.scale.many import CASES, MOVED, SINGLE, moved, studied, toy
 
 WORKER = Path(__file__).with_name("many.py")
+SHARES = Path(__file__).with_name("shares.py")
 
 
 def free_port():
@@ -28,8 +32,10 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def start(size, root, *words, timeout=900, **extra):
-    """Run one command in so many processes; return exit codes and standard errors, by rank."""
+def start(size, root, *words, timeout=900, then=None, **extra):
+    """Run one command in so many processes, and do what is to be done meanwhile; return exit codes
+    and standard errors, by rank.
+    """
     base = dict(os.environ, PYTHONPATH=str(root), OMP_NUM_THREADS="1", KGREC_PEER_TIMEOUT="600")
     base |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(size)}
     base.pop("TORCHELASTIC_RUN_ID", None)
@@ -45,6 +51,8 @@ def start(size, root, *words, timeout=900, **extra):
         for rank in range(size)
     ]
     try:
+        if then is not None:
+            then(running)
         errors = [one.communicate(timeout=timeout)[1] for one in running]
     finally:
         for one in running:
@@ -150,6 +158,28 @@ def test_lists_are_the_same_however_they_are_shared(found):
     assert done[0]["parts"] == 8
 
 
+def test_two_processes_explain_and_export_as_one(found, tmp_path):
+    """The parts say what one process writes as lines; the tables are the same files."""
+    run = fit("ease-kg", toy(), fallback="off")
+    run.explainer().batch(list(run.data.users), 2, out=tmp_path / "lines.jsonl")
+    lines = (tmp_path / "lines.jsonl").read_text().splitlines()
+    assert len(lines) > 70
+    parts = sorted((found / "reasons-2").glob("part-*.parquet"))
+    assert len(parts) == 9
+    frame = pl.concat([pl.read_parquet(part) for part in parts])
+    assert frame["explanation"].to_list() == lines
+    assert frame["user"].to_list() == [json.loads(line)["user"] for line in lines]
+
+    one, two = (found / f"tables-{size}" for size in (1, 2))
+    manifests = [(folder / "manifest.json").read_text() for folder in (one, two)]
+    assert manifests[0] == manifests[1]  # sums of all files
+    assert not list(found.glob("tables-*.lists"))
+    listed = np.load(two / "lists.items.npy")
+    rows = np.load(two / "items.rows.npy")
+    expected = run.recommend("u3", k=5)["item"].to_list()
+    assert [run.data.items.key(int(rows[column])) for column in listed[3]] == expected
+
+
 def test_a_killed_process_changes_no_weight(tmp_path, root):
     """The last process dies in epoch 4; the same command goes on, to the same bytes."""
     for name in ("whole", "killed"):
@@ -157,8 +187,8 @@ def test_a_killed_process_changes_no_weight(tmp_path, root):
     codes, errors = start(2, root, str(WORKER), "fit", str(tmp_path / "whole"))
     assert codes == [0, 0], errors
 
-    codes, errors = start(2, root, str(WORKER), "fit", str(tmp_path / "killed"), DIE_AT="4")
-    assert codes[1] == 9
+    codes, errors = start(2, root, str(WORKER), "fit", str(tmp_path / "killed"), DIE_AT="1 4 0")
+    assert codes[1] == -signal.SIGKILL
     assert codes[0] != 0
     assert "rank 0 of 2 has lost the others" in errors[0]
 
@@ -207,8 +237,8 @@ def test_four_processes(tmp_path, root):
     folders = [tmp_path / "two", tmp_path / "four"]
     for folder, (first, second) in zip(folders, ((2, 2), (2, 4)), strict=True):
         folder.mkdir()
-        codes, _ = start(first, root, str(WORKER), "fit", str(folder), DIE_AT="4")
-        assert codes[first - 1] == 9
+        codes, _ = start(first, root, str(WORKER), "fit", str(folder), DIE_AT="1 4 0")
+        assert codes[first - 1] == -signal.SIGKILL
         codes, errors = start(second, root, str(WORKER), "fit", str(folder))
         assert codes == [0] * second, errors
     two = json.loads((folders[0] / "fit-2.json").read_text())["losses"]
@@ -217,30 +247,52 @@ def test_four_processes(tmp_path, root):
 
 
 @pytest.mark.long
-def test_ten_kills_each(tmp_path, root):
-    """kill -9 in training, and in ranking, at other moments each: same weights, same lists."""
-    reference = tmp_path / "whole"
-    reference.mkdir()
-    assert start(2, root, str(WORKER), "fit", str(reference))[0] == [0, 0]
-    weights = (reference / "run/model.safetensors").read_bytes()
+@pytest.mark.parametrize("worker", [WORKER, SHARES], ids=["columns", "data"])
+def test_ten_kills_in_training_change_no_weight(tmp_path, root, worker):
+    """kill -9 of either process, at other moments of an epoch each time, in one training."""
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+    whole, killed = ((str(worker), "fit", str(tmp_path / name)) for name in ("whole", "killed"))
+    assert start(2, root, *whole, EPOCHS="60")[0] == [0, 0]
     for attempt in range(10):
-        folder = tmp_path / f"kill-{attempt}"
-        folder.mkdir()
-        epoch = str(1 + attempt % 5)
-        assert start(2, root, str(WORKER), "fit", str(folder), DIE_AT=epoch)[0][1] == 9
-        assert start(2, root, str(WORKER), "fit", str(folder))[0] == [0, 0]
-        assert (folder / "run/model.safetensors").read_bytes() == weights
+        rank = attempt % 2
+        moment = f"{rank} {1 + attempt % 3} {0.009 * attempt}"
+        codes, errors = start(2, root, *killed, EPOCHS="60", DIE_AT=moment)
+        assert codes[rank] == -signal.SIGKILL, errors
+        assert codes[1 - rank] not in (0, -signal.SIGKILL)
+        assert f"rank {1 - rank} of 2 has lost the others" in errors[1 - rank]
 
-    run = ("-m", "kgrec", "recommend", str(reference / "run"), "--users", "all", "-k", "5")
-    whole = tmp_path / "lists"
-    assert start(1, root, *run, "--chunk", "3", "--out", str(whole))[0] == [0]
+    codes, errors = start(2, root, *killed, EPOCHS="60")
+    assert codes == [0, 0], errors
+    weights = [
+        (tmp_path / name / "run/model.safetensors").read_bytes() for name in ("whole", "killed")
+    ]
+    assert weights[0] == weights[1]
+
+
+@pytest.mark.long
+def test_ten_kills_in_ranking_change_no_list(tmp_path, root):
+    """kill -9 of either process once another part is there; the other ends as torchrun ends it."""
+    run, out, whole = (str(tmp_path / name) for name in ("run", "lists", "whole"))
+    words = ("-m", "kgrec", "-q", "train", "films", "--model", "bprmf", "--out", run)
+    assert start(1, root, *words, "--set", "epochs=1")[0] == [0]
+    words = ("-m", "kgrec", "recommend", run, "--users", "all", "-k", "5", "--chunk", "8", "--out")
+    assert start(1, root, *words, whole)[0] == [0]
     for attempt in range(10):
-        out = tmp_path / f"lists-{attempt}"
-        command = [sys.executable, *run, "--chunk", "3", "--out", str(out)]
-        one = subprocess.Popen(command, cwd=root, env=dict(os.environ, PYTHONPATH=str(root)))
-        while len(list(out.glob("part-*"))) < 1 + attempt and one.poll() is None:
-            pass
-        one.kill()
-        one.wait()
-        assert start(2, root, *run, "--chunk", "3", "--out", str(out))[0] == [0, 0]
-        assert lists(out) == lists(whole)
+        there = len(list(Path(out).glob("part-*")))
+
+        def killed(running, there=there, rank=attempt % 2):
+            while len(list(Path(out).glob("part-*"))) <= there:
+                assert running[rank].poll() is None
+                time.sleep(0.001)
+            running[rank].kill()
+            running[1 - rank].terminate()
+
+        codes, _ = start(2, root, *words, out, then=killed)
+        assert codes[attempt % 2] == -signal.SIGKILL
+        assert 0 not in codes
+        assert not (Path(out) / "_SUCCESS.json").exists()
+
+    codes, errors = start(2, root, *words, out)
+    assert codes == [0, 0], errors
+    assert lists(Path(out)) == lists(Path(whole))

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -152,3 +153,103 @@ def test_the_command_line_orders_lists_in_parts_as_it_orders_a_table(tmp_path, m
         assert parts.rows() == table.select(parts.columns).rows()
         found.append(parts.select("user", "item").rows())
     assert found[0] != found[1]
+
+
+@pytest.fixture(scope="module")
+def planted_run(tmp_path_factory):
+    """A run whose reasons are quickly found."""
+    folder = tmp_path_factory.mktemp("reasons")
+    worlds.planted("knowledge").save(folder / "data")
+    words = ["-q", "train", str(folder / "data"), "--model", "ease-kg"]
+    assert run([*words, "--out", str(folder / "run")]) == 0
+    return folder / "run"
+
+
+def test_reasons_in_parts_go_on_and_are_served(planted_run, tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    folder = tmp_path / "why"
+    ask = ["-q", "explain-batch", str(planted_run), "--users", "all", "-k", "1", "--chunk", "30"]
+    assert run([*ask, "--out", str(folder)]) == 0
+    parts = sorted(folder.glob("part-*"))
+    whole = pl.concat([pl.read_parquet(part) for part in parts])
+    parts[1].unlink()
+    (folder / "_SUCCESS.json").unlink()
+    serve = ["-q", "export", str(planted_run), "--reasons", str(folder), "--serving"]
+    capsys.readouterr()
+    assert run([*serve, str(tmp_path / "tables")]) == 2
+    assert "_SUCCESS.json" in capsys.readouterr().err
+
+    assert run([*ask, "--out", str(folder)]) == 0
+    assert f"{len(parts) - 1} of them there before" in capsys.readouterr().out
+    assert pl.concat([pl.read_parquet(part) for part in parts]).equals(whole)
+    assert run([*serve, str(tmp_path / "tables")]) == 0
+    assert "reasons" in capsys.readouterr().out
+
+    for more, message in (
+        (["-k", "2"], "begun with setting k 1, not 2"),
+        (["--language", "de"], "begun with words"),
+        (["--chunk", "9"], "begun with chunk 30, not 9"),
+    ):
+        assert run([*ask, "--out", str(folder), *more]) == 2
+        assert message in capsys.readouterr().err
+    parts[1].write_bytes(b"no table PAR1")
+    assert run([*serve, str(tmp_path / "others")]) == 2
+    assert f"{parts[1]}: cannot be read" in capsys.readouterr().err
+    assert not (tmp_path / "others").exists()
+
+
+def test_reasons_by_histories_come_in_parts(planted_run, tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    (tmp_path / "people").write_text('["i1", "i2"]\n["i3"]\n["i1", "i2"]\n')
+    ask = ["-q", "explain-batch", str(planted_run), "--history", str(tmp_path / "people")]
+    assert run([*ask, "--out", str(tmp_path / "why"), "--chunk", "1"]) == 0
+    assert run([*ask, "--out", str(tmp_path / "why.jsonl")]) == 0
+    parts = pl.concat([pl.read_parquet(p) for p in sorted((tmp_path / "why").glob("part-*"))])
+    assert parts["explanation"].to_list() == (tmp_path / "why.jsonl").read_text().splitlines()
+
+
+def test_lists_that_are_exported_are_gone_on_with(planted_run, tmp_path, monkeypatch):
+    """An interrupt leaves finished lists beside the folder, and no folder."""
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    words = [
+        "-q",
+        "export",
+        str(planted_run),
+        "--lists",
+        "4",
+        "--serving",
+        str(tmp_path / "tables"),
+    ]
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("kgrec.serving.write_tables._Writer.write", stop)
+        assert run(words) == 130
+    (part,) = (tmp_path / "tables.lists").glob("part-*")
+    changed = pl.read_parquet(part).with_columns(pl.lit(0.5, pl.Float32).alias("score"))
+    changed.write_parquet(part)
+    assert run(words) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["tables"]
+    assert set(np.load(tmp_path / "tables/lists.scores.npy").flatten()) == {0.5}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["explain-batch", "r", "--users", "all", "--out", "why.jsonl"],
+            "several processes are of",
+        ),
+        (["export", "r", "--serving", "t"], "share the lists"),
+        (["export", "r", "--embeddings", "t"], "share the lists"),
+    ],
+)
+def test_several_processes_share_parts_alone(words, message, capsys, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    assert run(words) == 2
+    told = capsys.readouterr().err
+    assert message in told
+    assert told.count("\n") == 1

@@ -191,3 +191,5 @@ def test_four_processes_and_every_model(tmp_path, root):
     for case in CASES:
         which = ((1, 0), (4, 0), (4, 3))
         check(*(told(tmp_path, size, rank, "all")[case] for size, rank in which))
+    one, four = (told(tmp_path, size, work="all")["neighbors"] for size in (1, 4))
+    assert np.abs(np.subtract(one["losses"], four["losses"])).max() <= 1e-10

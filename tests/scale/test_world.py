@@ -15,8 +15,9 @@ from kgrec.runs.settings import choose
 from kgrec.scale.columns import WHOLE, Columns
 from kgrec.scale.rows import columns_to_rows, row_range, rows_to_columns
 from kgrec.scale.world import World
-from kgrec.testing.worlds import planted
+from kgrec.testing.worlds import planted, with_times
 from kgrec.training.parallel.columns import Apart
+from kgrec.training.parallel.decision import declined
 from tests.scale.test_many import start
 
 
@@ -168,6 +169,75 @@ def test_every_process_says_that_it_does_not_fit(root, tmp_path):
         assert error.startswith(line), error
         assert error.count("\n") == 1
     assert not out.exists()
+
+
+NO_MEMORY = """
+import os, sys
+from kgrec import cli
+from kgrec.training import step
+if os.environ["RANK"] == "1":
+    def full(*_):
+        raise MemoryError
+    step.TrainingStep.__call__ = full
+sys.exit(cli.run(sys.argv[1:]))
+"""
+
+
+def test_a_rank_without_memory_says_so_and_the_other_ends(root, tmp_path):
+    words = ["-q", "train", "films", "--model", "bprmf", "--out", str(tmp_path / "run")]
+    words += ["--set", "parallel=columns", "--set", "epochs=1"]
+    codes, errors = start(2, root, "-c", NO_MEMORY, *words, KGREC_PEER_TIMEOUT="30")
+    assert codes == [2, 2], errors
+    last = [error.splitlines()[-1] for error in errors]  # torch may speak of its sockets before
+    assert last[0].startswith("kgrec: rank 0 of 2 has lost the others")
+    assert last[1].startswith("kgrec: rank 1: the memory of this machine does not suffice")
+    assert "Traceback" not in "".join(errors)
+
+
+@pytest.mark.slow
+def test_torchrun_of_one_process_changes_no_byte(root, tmp_path):
+    """And of two that cannot start it says so, and exits with 1."""
+    words = ["-m", "kgrec", "-q", "train", "films", "--model", "lightgcn", "--set", "epochs=2"]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+    names = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+    plain = {key: value for key, value in os.environ.items() if key not in names}
+
+    def done(name, *before, more=()):
+        command = [sys.executable, *before, *words, *more, "--out", str(tmp_path / name)]
+        environment = plain | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+        return subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=600, cwd=root
+        )
+
+    assert done("plain").returncode == 0
+    assert done("one", *torchrun, "1").returncode == 0
+    pair = [(tmp_path / run / "model.safetensors").read_bytes() for run in ("plain", "one")]
+    assert pair[0] == pair[1]
+
+    refused = done("two", *torchrun, "2", more=("--set", "parallel=columns", "--set", "dim=7"))
+    assert refused.returncode == 1
+    for rank in (0, 1):
+        assert f"kgrec: rank {rank}: 7 columns are not divided by 2 processes" in refused.stderr
+    assert "ChildFailedError" in refused.stderr
+    assert not (tmp_path / "two").exists()
+
+
+@pytest.mark.parametrize("model", ["lightgcn", "sasrec", "gru4rec"])
+def test_why_the_first_trains_alone_is_one_line(model):
+    """By ``parallel=auto``: by columns it does not pay, shares of a batch are for who asks."""
+    why = {
+        "lightgcn": "more processes share one machine's memory and cores, which one process has "
+        "alone; parallel=columns splits it anyway",
+        "sasrec": "parallel=data has them share its batches",
+        "gru4rec": "GRU4Rec cannot be split over processes",
+    }[model]
+    settings = {"gru4rec": {"loss": "top1"}}.get(model, {})
+    data = with_times(planted("knowledge"))
+    chosen = choose(model, "default", settings)
+    made = build_model(chosen, data, 0)
+    device = torch.device("cpu")
+    found = declined(made, made.plan(), chosen.train, len(data.train), device, 2)
+    assert found == why
 
 
 def test_torch_distributed_is_imported_where_it_is_used(root):

@@ -340,7 +340,7 @@ WIDEST void pair_gradients(Pairs p, const float* slope, float user_l2, float ite
 extern "C" {
 
 // Raised with every change of a signature; native.py loads no other.
-int32_t kgrec_native_version() { return 5; }
+int32_t kgrec_native_version() { return 6; }
 
 // Takes GNU OpenMP's GOMP_parallel, omp_get_thread_num and omp_get_num_threads.
 void kgrec_share_threads(void* parallel, void* number, void* team) {
@@ -474,6 +474,57 @@ void kgrec_free_columns(const int64_t* rows, const int64_t* number, const int64_
       out[b] = number[b] + low - start;
     }
   });
+}
+
+// Positions of up to ``fanout`` distinct edges of each node, ascending, from edge[offset[n]] on; see kgrec.ops.neighbors.
+void kgrec_draw_edges(const int64_t* ptr, const int64_t* nodes, const int64_t* offset, int64_t* edge, int64_t count, int64_t fanout, uint32_t key,
+                      uint32_t further, int32_t threads) {
+  const Drop words{key, further, 0, 1.0f};
+  in_equal_parts(count, 16 * fanout, threads, [=](int64_t first, int64_t last) {
+    for (int64_t n = first; n < last; n++) {
+      const int64_t start = ptr[nodes[n]], degree = ptr[nodes[n] + 1] - start;
+      int64_t *const out = edge + offset[n], drawn = std::min(degree, fanout);
+      for (int64_t at = 0; at < drawn; at++) {
+        out[at] = at;
+        if (degree == drawn) continue;
+        const uint64_t place = static_cast<uint64_t>(nodes[n] * fanout + at), bound = degree - fanout + at + 1;
+        uint32_t word = static_cast<uint32_t>(place);
+        words.draw(word, static_cast<uint32_t>(place >> 32));
+        const int64_t found = static_cast<int64_t>(word * bound >> 32);
+        out[at] = std::find(out, out + at, found) == out + at ? found : static_cast<int64_t>(bound - 1);
+      }
+      if (degree > drawn) std::sort(out, out + drawn);
+      for (int64_t at = 0; at < drawn; at++) out[at] += start;
+    }
+  });
+}
+
+// Place of each id among the distinct ``found``, then among those met first here, which go to ``fresh``; returns how many these are.
+int64_t kgrec_places(const int64_t* found, int64_t known, const int32_t* ids, int64_t count, int64_t* place, int64_t* fresh) {
+  int shift = 63;
+  while ((int64_t{1} << (64 - shift)) < 2 * (known + count)) shift--;
+  const uint64_t mask = (uint64_t{1} << (64 - shift)) - 1;
+  struct Entry { int32_t id, place; };
+  std::vector<Entry> table(mask + 1, {-1, 0});
+  const auto slot = [&](int32_t id) -> Entry& {
+    uint64_t at = (static_cast<uint64_t>(id) * 0x9e3779b97f4a7c15u) >> shift;
+    while (table[at].id >= 0 && table[at].id != id) at = (at + 1) & mask;
+    return table[at];
+  };
+  for (int64_t n = 0; n < known; n++) {
+    const int32_t id = static_cast<int32_t>(found[n]);
+    slot(id) = {id, static_cast<int32_t>(n)};
+  }
+  int64_t met = 0;
+  for (int64_t e = 0; e < count; e++) {
+    Entry& entry = slot(ids[e]);
+    if (entry.id < 0) {
+      fresh[met] = ids[e];
+      entry = {ids[e], static_cast<int32_t>(known + met++)};
+    }
+    place[e] = entry.place;
+  }
+  return met;
 }
 
 }  // extern "C"

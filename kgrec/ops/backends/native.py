@@ -14,7 +14,7 @@ from torch import Tensor
 
 from kgrec.compiled import load_library
 
-_VERSION = 5
+_VERSION = 6
 _FILE = "_native.so"
 _TYPED_PARTS = 16  # as kTypedParts
 _VECTOR = 16  # values; what the sizes of dense products must be multiples of
@@ -60,6 +60,8 @@ _KERNELS = {
     "pair_margins": [_POINTER] * 6 + [_LONG, _LONG, _INT],
     "pair_gradients": [*[_POINTER] * 6, _FLOAT, _FLOAT, _POINTER, _POINTER, _LONG, _LONG],
     "free_columns": [_POINTER] * 4 + [_LONG, _POINTER, _LONG, _INT],
+    "draw_edges": [_POINTER] * 4 + [_LONG, _LONG, _WORD, _WORD, _INT],
+    "places": [_POINTER, _LONG, _POINTER, _LONG, _POINTER, _POINTER],
 }
 
 
@@ -76,6 +78,7 @@ def library() -> ctypes.CDLL | None:
         function.argtypes = types
         function.restype = None
 
+    found.kgrec_places.restype = _LONG
     _share_threads(found)
     return found
 
@@ -423,6 +426,42 @@ def free_columns(
     )
 
     return out
+
+
+def draw_edges(
+    ptr: Int[Tensor, " _"],
+    nodes: Int[Tensor, " batch"],
+    offset: Int[Tensor, " batch"],
+    edges: int,
+    fanout: int,
+    key: int,
+) -> Int[Tensor, " edges"]:
+    """Return positions of up to ``fanout`` distinct edges of each node, ascending, those of node n
+    from ``offset[n]`` on; see ``kgrec.ops.neighbors``. All int64.
+    """
+    out = nodes.new_empty(edges)
+    nodes, offset = nodes.contiguous(), offset.contiguous()
+    _loaded().kgrec_draw_edges(
+        *(_at(part) for part in (ptr, nodes, offset, out)),
+        len(nodes),
+        fanout,
+        key & 0xFFFFFFFF,
+        key >> 32,
+        torch.get_num_threads(),
+    )
+    return out
+
+
+def places(
+    found: Int[Tensor, " nodes"], ids: Int[Tensor, " edges"]
+) -> tuple[Int[Tensor, " edges"], Int[Tensor, " _"]]:
+    """Return the place of each id (int32) among distinct nodes (int64), those behind them that are
+    not there, and these, in the order in which they are met.
+    """
+    found, ids = found.contiguous(), ids.contiguous()
+    place, fresh = (found.new_empty(len(ids)) for _ in range(2))
+    parts = _at(found), len(found), _at(ids), len(ids), _at(place), _at(fresh)
+    return place, fresh[: _loaded().kgrec_places(*parts)]
 
 
 Pairs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]

@@ -22,6 +22,9 @@ from kgrec.runs.ranker import Ranked
 from kgrec.runs.run import Run
 from kgrec.scale.world import World
 
+LISTED = ("user", "rank", "item", "score", "kind")
+"""Columns of a part."""
+
 
 def recommend_all(
     run: Run,
@@ -41,7 +44,7 @@ def recommend_all(
     """Write the best items of every user into a folder of Parquet parts; return how many parts it
     has, and how many of them were there before.
 
-    A part has the columns ``user``, ``rank`` (from 1), ``item``, ``score`` and ``kind``, as
+    A part has the columns ``LISTED``, the rank from 1, as
     ``Run.recommend`` gives them, and the users of a chunk in their order. The same call goes on
     where it was interrupted, with any number of processes.
 

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from kgrec.data.io.files import read_record
 from kgrec.data.io.writing import locked, naming, sweep_inside, write_whole
 from kgrec.errors import CheckpointError, ConfigError
@@ -66,6 +68,42 @@ def parts_in(
         yield parts
 
 
+def read_parts(folder: Path, form: str, columns: list[str]) -> Iterator[tuple[Path, pl.DataFrame]]:
+    """Yield the parts of a finished folder, in order: their place, and columns of them.
+
+    Args:
+        folder: What ``parts_in`` filled.
+        form: The ``format`` of what it was made of.
+        columns: Columns to read.
+
+    Raises:
+        MissingFileError: If the folder is not finished.
+        CheckpointError: If it holds something else, or a part is missing or broken.
+    """
+    record = read_record(folder / SUCCESS)
+    if record.get("format") != form:
+        raise CheckpointError(
+            f"{folder / SUCCESS}: is of {str(record.get('format'))[:40]!r}, expected {form!r}. Name "
+            "another folder."
+        )
+
+    for start in range(0, int(record["users"]), int(record["chunk"])):
+        place = part_of(folder, start)
+        try:
+            frame = pl.read_parquet(place, columns=columns, glob=False, hive_partitioning=False)
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+            why = " ".join(str(error).split())[:120]
+            raise CheckpointError(
+                f"{place}: cannot be read ({why}). Remove it with {SUCCESS}, and fill the folder again."
+            ) from None
+        yield place, frame
+
+
+def part_of(folder: Path, start: int) -> Path:
+    """Return the place of the part whose first user is ``start``."""
+    return folder / f"part-{start:010d}.parquet"
+
+
 class Parts:
     """A folder of parts, each named by its first user's row.
 
@@ -94,7 +132,7 @@ class Parts:
 
     def path(self, start: int) -> Path:
         """Return the place of the part whose first user is ``start``."""
-        return self.folder / f"part-{start:010d}.parquet"
+        return part_of(self.folder, start)
 
     def each(self, write: Callable[[range, Path], object], title: str) -> int:
         """Let ``write`` fill the parts of this process that are not there, users and a place at a

@@ -1,7 +1,10 @@
 """Logs on disk: the same dataset as in memory, in as much memory as said, nothing left behind."""
 
 import errno
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -262,3 +265,41 @@ def test_a_time_that_most_rows_share_is_not_held_for_each(tmp_path, monkeypatch)
     assert [pieces._ranked(times, rank) for rank in range(len(given))] == np.sort(given).tolist()
     assert pieces._ranked(times, len(given)) == np.inf
     assert max(held) <= 4
+
+
+BUILDS = """
+import resource, sys
+from kgrec.cli import run
+code = run(["-q", "build", sys.argv[1], "--split", "temporal", "--memory", "1G", "--out", sys.argv[2]])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+sys.exit(code)
+"""
+
+
+@pytest.mark.slow
+def test_two_million_rows_take_less_than_600_mib(tmp_path):
+    """In one file and in ten, in a process of its own: one dataset."""
+    random = np.random.default_rng(8)
+    size = 2_000_000
+    table = pl.DataFrame(
+        {
+            "user": "u" + pl.Series(random.integers(0, 200_000, size)).cast(pl.String),
+            "item": "http://x.org/i" + pl.Series(random.integers(0, 40_000, size)).cast(pl.String),
+            "time": 1_700_000_000 + random.integers(0, 10**7, size),
+        }
+    )
+    sums = []
+    for files in (1, 10):
+        folder = tmp_path / f"{files}/lake/interactions"
+        folder.mkdir(parents=True)
+        for number, part in enumerate(table.iter_slices(size // files)):
+            part.write_parquet(folder / f"{number}.parquet")
+        out = tmp_path / f"data-{files}"
+        words = [sys.executable, "-c", BUILDS, str(folder.parent), str(out)]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, done.stderr
+        assert int(done.stdout.split()[-1]) < 600
+        sums.append(json.loads((out / "manifest.json").read_text())["files"])
+        del sums[-1]["dataset.json"]  # which names the folder
+    assert len(sums[0]) > 20
+    assert sums[0] == sums[1]
