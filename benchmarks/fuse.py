@@ -232,7 +232,11 @@ def epoch_seconds(data: Dataset) -> dict[str, float]:
     """Return CPU seconds of an epoch of B without triples, by rows of users and of interactions."""
     found = {}
     for rows in ("user", "interaction"):
-        chosen = choose(OURS, "default", {"rows": rows, "triple_weights": "0", "epochs": 2})
+        chosen = choose(
+            OURS,
+            "default",
+            {"rows": rows, "triple_weights": "0", "temperatures": "0.2", "epochs": 2},
+        )
         model = chosen.model.from_dataset(data, chosen.config, torch.Generator().manual_seed(0))
         (each,) = rounds_of(model, data, TrainConfig(), seed=0, device=torch.device("cpu"))
         taken = []
@@ -393,6 +397,7 @@ def facts(ours: dict[int, dict[str, Any]], out: Path) -> list[str]:
         shown = ", ".join(f"{weight:g}" for weight in weights)
         lines.append(
             f"- Seed {seed}: g {settled['item_weights'][0]:g}, v {settled['triple_weights'][0]:g}, "
+            f"tau {settled['temperatures'][0]:g}, "
             f"w {shown}; {one['epochs']} epochs, the best {one['best_epoch']}."
         )
 

@@ -307,7 +307,12 @@ KNOWLEDGE = {
     "kgat": {},
     "kgin": {"kg_weight": 1.0},
     "lightgcn-kg": {"kg_weight": 1.0},
-    "kgfuse": {"item_weights": (0.1,), "attribute_weights": (3.0,), "triple_weights": (4.0,)},
+    "kgfuse": {
+        "item_weights": (0.1,),
+        "attribute_weights": (3.0,),
+        "triple_weights": (4.0,),
+        "temperatures": (0.15,),
+    },
     "cke": {},
     "cfkg": {},
     "kgcn": {"num_neighbors": 4},

@@ -5,6 +5,7 @@ docs/models/kgfuse.md is its page: equations, choices, controls, limits.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Literal
 
 import numpy as np
@@ -49,15 +50,16 @@ class KGFuseConfig:
         l2: Weight lambda of the squared item weights.
         min_items: Attributes of fewer items are left out.
         precision: Of the inversion.
-        triple_weights: Grid of v, the weight of B's triple loss. The values are trained side by side;
-            every ``trial_epochs`` epochs the worst on validation is dropped.
+        triple_weights: Grid of v, the weight of B's triple loss. Every value with every temperature is
+            trained side by side; every ``trial_epochs`` epochs the worse half on validation is
+            dropped.
         trial_epochs: See there.
         triple_negatives: Other tails of the relation per triple.
         triple_temperature: What cosines of the triple loss are divided by, in (0, 1].
         triple_l2_weight: Weight of L2 on the rows of a batch of triples.
         dim: Size of the vectors.
         num_layers: Propagation layers K.
-        temperature: What cosines of users and items are divided by, in (0, 1].
+        temperatures: Grid of tau, what cosines of users and items are divided by, in (0, 1].
         l2_weight: Weight of L2 on the rows of a batch of interactions.
         init_scale: Standard deviation of the initial vectors.
         rows: "user" makes one row of cosines per user, and an epoch of ``steps`` batches; "interaction"
@@ -79,7 +81,7 @@ class KGFuseConfig:
     triple_l2_weight: float = 1e-3
     dim: int = 128
     num_layers: int = 2
-    temperature: float = 0.2
+    temperatures: tuple[float, ...] = (0.2, 0.15)
     l2_weight: float = 1e-4
     init_scale: float = 0.1
     rows: Literal["user", "interaction"] = "user"
@@ -87,7 +89,7 @@ class KGFuseConfig:
 
     def __post_init__(self) -> None:
         """Reject values out of range."""
-        for name in ("item_weights", "attribute_weights", "triple_weights"):
+        for name in ("item_weights", "attribute_weights", "triple_weights", "temperatures"):
             grid = getattr(self, name)
             if not grid or min(grid) < 0 or len(set(grid)) < len(grid):
                 raise ConfigError(f"KGFuse needs {name} of distinct values >= 0, at least one.")
@@ -99,9 +101,15 @@ class KGFuseConfig:
                 "init_scale > 0, l2_weight >= 0."
             )
         known = self.rows in ("user", "interaction") and self.precision in ("float64", "float32")
-        if not 0 < self.temperature <= 1 or not known or min(self.relation_weights, default=0) < 0:
+        taus = self.temperatures
+        if (
+            min(taus) <= 0
+            or max(taus) > 1
+            or not known
+            or min(self.relation_weights, default=0) < 0
+        ):
             raise ConfigError(
-                'KGFuse needs a temperature in (0, 1], rows "user" or "interaction", precision '
+                'KGFuse needs temperatures in (0, 1], rows "user" or "interaction", precision '
                 '"float64" or "float32", and relation_weights >= 0.'
             )
         self.triple_loss()
@@ -113,12 +121,14 @@ class KGFuseConfig:
 
 @dataclass(frozen=True, slots=True)
 class _GraphConfig:
-    """What B is with one triple weight; the names are those of ``KGFuseConfig`` and ``FactLight``."""
+    """What B is with one triple weight and temperature; the names are those of ``KGFuseConfig`` and
+    ``FactLight``.
+    """
 
     kg_weight: float
+    temperature: float
     dim: int
     num_layers: int
-    temperature: float
     l2_weight: float
     init_scale: float
     loss: str = "softmax"
@@ -127,7 +137,7 @@ class _GraphConfig:
 PRESETS = {
     "default": Preset(train={"learning_rate": 0.02, "epochs": 50}),
     "fast": Preset(
-        {"dim": 64, "triple_weights": (0.0, 4.0), "trial_epochs": 5},
+        {"dim": 64, "triple_weights": (0.0, 4.0), "temperatures": (0.2,), "trial_epochs": 5},
         {"learning_rate": 0.02, "epochs": 20, "patience": 5},
     ),
     "best": Preset(
@@ -139,7 +149,6 @@ SPACE = {
     "dim": (64, 128, 256),
     "num_layers": (1, 2, 3),
     "learning_rate": Span(5e-3, 4e-2, log=True),
-    "temperature": (0.1, 0.15, 0.2, 0.25),
     "l2": Span(50.0, 1000.0, log=True),
     "l2_weight": Span(1e-5, 1e-2, log=True),
     "triple_l2_weight": Span(1e-5, 1e-2, log=True),
@@ -161,7 +170,7 @@ class Graph(FactLight):
 
 
 class SideBySide(nn.Module):
-    """Member B with every value of its triple weight, trained side by side until one is left.
+    """Member B with every triple weight and temperature, trained side by side until one is left.
 
     Args:
         ckg: Graph with triples.
@@ -179,9 +188,9 @@ class SideBySide(nn.Module):
         self.config = config
         self.graphs = nn.ModuleList()
         start = generator.get_state()
-        for weight in config.triple_weights:
+        for weight, temperature in product(config.triple_weights, config.temperatures):
             generator.set_state(start)
-            own = _GraphConfig(weight, *(getattr(config, name) for name in _SHARED))
+            own = _GraphConfig(weight, temperature, *(getattr(config, name) for name in _SHARED))
             self.graphs.append(Graph(ckg, own, generator, config.triple_loss()))
 
         self.register_buffer("alive", torch.ones(len(self.graphs), dtype=torch.bool))
@@ -235,18 +244,22 @@ class SideBySide(nn.Module):
         return torch.stack(losses).sum()
 
     def compare(self, epoch: int, validate: Validate) -> None:
-        """Measure those that are trained; every ``trial_epochs`` epochs, drop the worst."""
+        """Measure those that are trained; every ``trial_epochs`` epochs, drop the worse half."""
         rivals = self.trained()
         if len(rivals) == 1:
             return
 
         found = {number: validate(graph.scorer()) for number, graph in rivals.items()}
-        self.leader.fill_(max(found, key=lambda number: found[number]))  # of equals the first
+        order = sorted(found, key=lambda number: (-found[number], number))  # of equals the first
+        self.leader.fill_(order[0])
         if epoch % self.config.trial_epochs == 0:
-            worst = min(found, key=lambda number: (found[number], -number))
-            self.alive[worst] = False
-            weight = self.config.triple_weights[worst]
-            logger.info("kgfuse: triple weight %g is dropped at %.4f.", weight, found[worst])
+            for number in order[(len(order) + 1) // 2 :]:
+                self.alive[number] = False
+                own = rivals[number].config
+                logger.info(
+                    "kgfuse: triple weight %g with temperature %g is dropped at %.4f.",
+                    *(own.kg_weight, own.temperature, found[number]),
+                )
 
     def end(self) -> None:
         """Keep the leader alone."""
@@ -269,9 +282,9 @@ class KGFuse(Mixture):
 
     X holds users x items, T attributes x items, S the normalized graph of interactions and triples,
     v_n the rows of V. s_A and s_B are standard deviations of the members' scores within a user. g,
-    w and v are chosen on validation while the model is trained: v by training its values side by
-    side and dropping the worst, w by item weights alone, g at last. Where nothing validates, w is
-    1, v the first of its grid and g 0.25. Both addends are sums over likes or walks, so that every
+    w, v and tau are chosen on validation while the model is trained: v and tau by training their
+    values side by side and dropping the worse half, w by item weights alone, g at last. Where nothing validates, w is
+    1, v and tau the first of their grids and g 0.25. Both addends are sums over likes or walks, so that every
     part of a score and what a deletion takes away are exact.
 
     Differs from the paper: there is none but docs/models/kgfuse.md.
@@ -378,6 +391,7 @@ class KGFuse(Mixture):
         return {
             "item_weights": (float(self.chosen),),
             "triple_weights": (float(self.graphs.best.config.kg_weight),),
+            "temperatures": (float(self.graphs.best.config.temperature),),
             "relation_weights": tuple(self.item_weights.relation_weights.tolist()),
         }
 
@@ -407,4 +421,4 @@ class KGFuse(Mixture):
         return KGFuseEffects(self, self.data)
 
 
-_SHARED = ("dim", "num_layers", "temperature", "l2_weight", "init_scale")
+_SHARED = ("dim", "num_layers", "l2_weight", "init_scale")

@@ -138,7 +138,9 @@ def test_what_is_chosen_is_best_on_validation(data, run):
     assert run.summary["valid"]["ndcg@10"] == pytest.approx(max(measured.values()))
     assert len(set(measured.values())) > 1
     left = [number for number, graph in enumerate(model.graphs.graphs) if len(graph.nodes)]
-    assert [run.config.triple_weights[n] for n in left] == list(chosen["triple_weights"])
+    rivals = [(v, tau) for v in run.config.triple_weights for tau in run.config.temperatures]
+    kept = [(*chosen["triple_weights"], *chosen["temperatures"])]
+    assert [rivals[n] for n in left] == kept
 
 
 def _fixed(model, g):
@@ -246,6 +248,7 @@ def test_a_refit_takes_what_was_chosen(data, run):
     again = fitted(data, refit=True)
     settled = run.summary["settled"]
     assert again.config.triple_weights == settled["triple_weights"]
+    assert again.config.temperatures == settled["temperatures"]
     assert again.config.relation_weights == settled["relation_weights"]
     assert again.config.item_weights == settled["item_weights"]
     assert len(again.data.train) == len(data.train) + len(data.valid) + len(data.test)
@@ -271,7 +274,7 @@ def test_without_triples_it_still_ranks(data):
         ({"triple_weights": ()}, "triple_weights"),
         ({"item_weights": (1.0, 1.0)}, "distinct"),
         ({"attribute_weights": (-1.0,)}, "attribute_weights"),
-        ({"temperature": 0.0}, "temperature"),
+        ({"temperatures": (0.2, 0.0)}, "temperature"),
         ({"triple_temperature": 2.0}, "temperature"),
         ({"relation_weights": (1.0, 2.0, 3.0)}, "relation_weights"),
     ],
