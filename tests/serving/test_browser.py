@@ -679,6 +679,59 @@ def test_who_gets_an_item_is_told_a_few_at_a_time_each_with_the_reason(watch, fi
     assert seen.told() == NOTHING
 
 
+LONG = [
+    "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft",
+    "W" * 90,
+]
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory):
+    """Items: some titles without a place to break, one in Persian, one with an emoji."""
+    import kgrec
+
+    folder = tmp_path_factory.mktemp("shelf")
+    titles = [*LONG, "می\u200cروم", "👩\u200d👧 home", *[f"title {n}" for n in range(20)]]
+    rows = [f"i{n},{title},maker {n % 3}" for n, title in enumerate(titles)]
+    (folder / "items.csv").write_text("\n".join(["item_id,title,maker", *rows]), encoding="utf-8")
+    clicks = [f"u{n},i{(n + 2 * k) % 24}" for n in range(60) for k in range(10)]
+    (folder / "clicks.csv").write_text("\n".join(["user_id,item_id", *clicks]), encoding="utf-8")
+    return kgrec.Dataset.build(
+        folder / "clicks.csv", items=folder / "items.csv", item_attributes=True
+    )
+
+
+@pytest.mark.parametrize("model", ["bprmf", "ease-kg", "lightgcn-kg"])
+def test_long_titles_fit_a_phone_and_no_page_offers_what_the_model_cannot_do(
+    watch, shelf, serving, model
+):
+    import kgrec
+    from kgrec.serving.inspector import Inspector
+
+    settings = {} if model == "ease-kg" else {"epochs": 1, "dim": 4}
+    run = kgrec.fit(model, shelf, **settings)
+    items = run.recommend(["u5"], k=2)["item"].to_list()
+    with serving(Inspector(run)) as address:
+        seen = watch(address.partition("#")[0], viewport={"width": 390, "height": 900})
+        page = start(seen, address)
+        for screen in ("recommendations", "why", "compare", "overall", "what-if"):
+            go(page, screen, user="u5", item=items[0], first=items[0], second=items[1], k=9)
+            width = "document.documentElement.scrollWidth"
+            assert page.evaluate(width) <= 390, screen
+        likes, facts = page.locator(".ticks").count() > 0, page.locator(".ticks").count() > 1
+        expected = {"bprmf": (False, False), "ease-kg": (True, False), "lightgcn-kg": (True, True)}
+        assert (likes, facts) == expected[model]
+        if likes:
+            page.evaluate("delete document.body.dataset.ready")
+            page.locator(".ticks input").first.click()
+            ready(page, "what-if")
+            assert page.evaluate(width) <= 390
+        go(page, "why", user="u5", item="i2")
+        assert "می\u200cروم" in page.text_content("h1")
+        go(page, "why", user="u5", item="i3")
+        assert "👩\u200d👧" in page.text_content("h1")
+
+
 def boxes(page, selector):
     return page.locator(selector).evaluate_all(
         "(all) => all.map((e) => { const b = e.getBBox(); return [b.x, b.y, b.width, b.height]; })"
