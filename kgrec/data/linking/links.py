@@ -362,7 +362,7 @@ def _keys(
     """Return the keys of items and remaining entities, and how many items could not keep their id
     as key.
     """
-    alone = pairs.filter("alone")
+    alone = pairs.filter("alone").sort("item")  # polars before 1.38 scatters text by sorted rows
     rest = entities.series.gather(new_rows.filter(pl.col("new_row") >= len(items))["entity"])
     merged = entities.series.gather(alone["entity"])
     item_keys = items.series.clone().scatter(alone["item"], merged)
