@@ -49,6 +49,8 @@ class Scenario:
         resume: Arguments that go on where the command was ended, where it can be gone on with.
         again: Whether the same arguments must succeed once more, as they are.
         exact: Whether the outputs are the same bytes every time; some say when they were made.
+        done: What is said, with exit code 2, where all was done when the command was ended.
+        gone: Id of a user who is in nothing that the command, run again, leaves.
     """
 
     command: Sequence[str]
@@ -58,6 +60,8 @@ class Scenario:
     resume: Sequence[str] = ()
     again: bool = True
     exact: bool = True
+    done: str = ""
+    gone: str = ""
 
 
 @dataclass
@@ -82,6 +86,7 @@ class Verdict:
 
 
 _RUN = ["train", "in/data", "--model", "lightgcn-kg", *SMALL, "--out", "in/run"]
+LEAVES = "u8-who-leaves"
 
 SCENARIOS: dict[str, Scenario] = {
     "build": Scenario(["build", "in/raw", "--out", "out"], ["out"], "dataset"),
@@ -211,6 +216,32 @@ SCENARIOS: dict[str, Scenario] = {
         ["inspect", "in/run", "--export", "out.html"], ["out.html"], prepare=[_RUN]
     ),
     "info": Scenario(["info", "in/data", "--html", "out.html"], ["out.html"]),
+    "export serving": Scenario(
+        ["export", "in/run", "--serving", "out", "--lists", "3"],
+        ["out"],
+        "tables",
+        [_RUN, ["export", "in/run", "--serving", "out"]],
+        exact=False,
+    ),
+    "update": Scenario(
+        ["update", "out", "--interactions", "in/raw/new.csv"],
+        ["out"],
+        "run",
+        [[*TRAIN, "--out", "out"]],
+        done="no interaction is new",
+    ),
+    "forget": Scenario(
+        ["forget", "out", "--user", LEAVES],
+        ["out", "data"],
+        "either",
+        [
+            ["build", "in/raw", "--out", "data"],
+            ["train", "data", *TRAIN[2:], "--out", "out"],
+            ["export", "out", "--serving", "out.serving"],
+        ],
+        done="Nothing is left to do",
+        gone=LEAVES,
+    ),
 } | {
     f"convert {name}": Scenario(
         ["convert", "in/data", "--to", name, "--force", "--out", "out"], ["out"], "conversion"
@@ -232,9 +263,14 @@ SCENARIOS: dict[str, Scenario] = {
 def prepare_raw(folder: Path) -> None:
     """Write the sources of a dataset that is small enough to be built hundreds of times."""
     folder.mkdir(parents=True)
+    users = [*(f"u{user}" for user in range(8)), LEAVES]
     rows = [
-        f"u{user}\ti{(user * 5 + step * 3) % 11}\t{step}" for user in range(9) for step in range(8)
+        f"{name}\ti{(user * 5 + step * 3) % 11}\t{step}"
+        for user, name in enumerate(users)
+        for step in range(8)
     ]
+    new = [f"{name},i{(user * 5 + 24) % 11},{user + 9}" for user, name in enumerate([*users, "u9"])]
+    (folder / "new.csv").write_text("\n".join(["user_id,item_id,timestamp", *new, ""]))
     (folder / "raw.inter").write_text(
         "\n".join(["user_id:token\titem_id:token\ttimestamp:float", *rows, ""])
     )
@@ -392,10 +428,14 @@ def opens(kind: str, path: Path) -> Callable[[], int]:
     def work() -> int:
         import kgrec
 
-        if kind == "run":
+        if kind == "run" or (kind == "either" and path.name != "data"):
             assert kgrec.load_run(path).recommend("u1", k=2).height or True
-        elif kind in ("dataset", "conversion"):
+        elif kind in ("dataset", "conversion", "either"):
             assert kgrec.load(path).num_items or True
+        elif kind == "tables":
+            from kgrec.serving.tables.folder import open_tables
+
+            assert len(open_tables(path).users)
         elif kind == "file":
             assert path.stat().st_size
         return 0
@@ -424,6 +464,24 @@ def stamp(path: Path) -> str | None:
     return hashlib.sha256(
         b"".join(f"{p.relative_to(path)}\0".encode() + p.read_bytes() for p in kept)
     ).hexdigest()
+
+
+def names(folder: Path, user: str) -> Callable[[], int]:
+    """Return what says which files beside what was prepared hold an id, and which datasets know it;
+    0 where there are none.
+    """
+
+    def work() -> int:
+        import kgrec
+
+        files = [p for p in folder.rglob("*") if p.is_file() and (folder / "in") not in p.parents]
+        found = [p for p in files if user.encode() in p.read_bytes()]
+        places = folder / "data", folder / "out" / "data"
+        found += [place for place in places if user in kgrec.load(place).users]
+        os.write(2, " ".join(str(p.relative_to(folder)) for p in found).encode())
+        return int(bool(found))
+
+    return work
 
 
 def leftovers(folder: Path) -> list[str]:
@@ -589,10 +647,15 @@ def _open(scenario: Scenario, verdict: Verdict, where: str, trial: Path, before:
 
 def _run_again(scenario: Scenario, verdict: Verdict, where: str, trial: Path, after: dict) -> None:
     done = in_fork(trial, command(scenario.command))
-    if done.code not in (0, 1 if "explain-eval" in scenario.command else 0):
+    nothing_to_do = done.code == 2 and scenario.done and scenario.done in done.said
+    if not nothing_to_do and done.code not in (0, 1 if "explain-eval" in scenario.command else 0):
         verdict.dead_ends.append(f"{where}: does not run again: {done.said[-1500:]}")
     else:
         _compare(verdict, f"{where}, again", trial, after)
+        if scenario.gone:
+            found = in_fork(trial, names(trial, scenario.gone))
+            if found.code:
+                verdict.dead_ends.append(f"{where}: still names who is gone: {found.said}")
     if left := leftovers(trial):
         verdict.leftovers.append(f"{where}: {left}")
 

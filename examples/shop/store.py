@@ -15,6 +15,8 @@ TABLES = (
     "clicked_at BIGINT NOT NULL)",
 )
 
+AT_ONCE = 100
+
 
 class Store:
     """A database by its address: ``postgresql://host/db`` or ``duckdb:///shop.duckdb``.
@@ -37,11 +39,9 @@ class Store:
 
         import adbc_driver_postgresql.dbapi as postgresql
 
-        with (
-            postgresql.connect(self.address, autocommit=True) as database,
-            database.cursor() as cursor,
-        ):
+        with postgresql.connect(self.address) as database, database.cursor() as cursor:
             yield cursor
+            database.commit()  # once: each waits for the disk
 
     def _placed(self, query: str) -> str:
         """Return a query with the placeholders of the database."""
@@ -56,10 +56,13 @@ class Store:
                 cursor.execute(statement)
 
     def add(self, table: str, rows: Sequence[Sequence[Any]]) -> None:
-        """Add rows."""
-        values = ", ".join("?" * len(rows[0]))
+        """Add rows, many a statement: a server is asked seldom."""
         with self._cursor() as cursor:
-            cursor.executemany(self._placed(f"INSERT INTO {table} VALUES ({values})"), rows)
+            for start in range(0, len(rows), AT_ONCE):
+                part = rows[start : start + AT_ONCE]
+                row = f"({', '.join('?' * len(part[0]))})"
+                query = f"INSERT INTO {table} VALUES {', '.join([row] * len(part))}"
+                cursor.execute(self._placed(query), [value for each in part for value in each])
 
     def rows(self, query: str, given: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Return the rows of a query; what comes from outside is never a part of its text."""

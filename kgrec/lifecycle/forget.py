@@ -16,7 +16,7 @@ import torch
 from kgrec.data.derive.without_user import without_user
 from kgrec.data.io.files import read_record
 from kgrec.data.io.folders import folder_kind
-from kgrec.data.io.writing import discard, locked
+from kgrec.data.io.writing import clean_beside, discard, find_again, locked
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.ids import Id, one_id
 from kgrec.data.storage import open_dataset
@@ -81,8 +81,8 @@ def forget(path: str | PathLike[str], user: Id, *, allow: tuple[str, ...] = ()) 
 
     A closed form is computed again: it is what it would be had the person never been there. Any
     other model loses the person's own vectors, and says that it is to be trained again, since the
-    others were trained with that person. Each folder is replaced in one step, the run last; killed
-    in between, the same call does what is left.
+    others were trained with that person. Each folder is replaced in one step, the run last; ended
+    in between, the same call does what is left, and removes what a killed one left beside them.
 
     What cannot be known is not touched: files that the dataset was built from, tables and
     explanations that were written elsewhere, backups.
@@ -95,13 +95,30 @@ def forget(path: str | PathLike[str], user: Id, *, allow: tuple[str, ...] = ()) 
     Raises:
         UnknownIdError: If no one has that id, or the person was forgotten before.
         CapabilityError: If the model holds what cannot be told apart by person.
-        CheckpointError: If the run was replaced meanwhile.
+        CheckpointError: If the run was replaced meanwhile, another process is at work there, or the
+            disk is full; the message says that the person is not forgotten yet.
     """
     folder = Path(path)
     key = one_id(user)
     record = read_config(folder)
-    run = load_run(folder, allow=allow, unfinished="refuse")
     place = _dataset_place(folder, record["dataset"])
+    try:
+        return _forgotten(folder, key, record, place, allow)
+    except KgrecError:
+        raise
+    except OSError as error:
+        where, why = error.filename or folder, error.strerror or error
+        raise CheckpointError(
+            f"{where}: {why}. The person is not forgotten yet: give the same command again."
+        ) from None
+
+
+def _forgotten(
+    folder: Path, key: str, record: dict[str, Any], place: Path | None, allow: tuple[str, ...]
+) -> Receipt:
+    """Do what ``forget`` does."""
+    _clean(_beside_run(folder), place, folder)
+    run = load_run(folder, allow=allow, unfinished="refuse")
     there = None
     if place is not None:
         there = _opened(place)
@@ -150,6 +167,13 @@ def forget(path: str | PathLike[str], user: Id, *, allow: tuple[str, ...] = ()) 
 
     _store(made, run, folder, place, after, receipt)
     return receipt
+
+
+def _clean(*places: Path | None) -> None:
+    """Remove what a killed call left beside some folders: it holds the person."""
+    for place in places:
+        if place is not None:
+            clean_beside(place)
 
 
 def _unknown(run: Run, key: str) -> UnknownIdError:
@@ -211,7 +235,12 @@ def _dataset_place(folder: Path, dataset: dict[str, Any]) -> Path | None:
         places.append(folder.resolve() / dataset["relative"])
     if dataset.get("path"):
         places.append(Path(dataset["path"]))
-    return next((place.resolve() for place in places if place.is_dir()), None)
+    for place in places:
+        find_again(place)
+        if place.is_dir():
+            return place.resolve()
+
+    return None
 
 
 def _opened(place: Path) -> Dataset | None:
@@ -365,12 +394,18 @@ def _holds(other: Path, key: str) -> bool:
     return False
 
 
+def _beside_run(folder: Path) -> Path:
+    """Return where ``kgrec serve`` makes the tables of a run."""
+    own = folder.resolve()
+    return own.with_name(f"{own.name}.serving")
+
+
 def _tables(folder: Path) -> tuple[list[Path], list[Path]]:
     """Return the tables that ``kgrec serve`` made beside a run, and others of it in its folder's
     parent.
     """
     own = folder.resolve()
-    beside = own.with_name(f"{own.name}.serving")
+    beside = _beside_run(folder)
     source = hashlib.sha256((own / CONFIG).read_bytes()).hexdigest()
     made: list[Path] = []
     still: list[Path] = []

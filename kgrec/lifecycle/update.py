@@ -19,6 +19,7 @@ from torch import Tensor
 from kgrec.batches import Query
 from kgrec.data.derive.extend import Extended, extend
 from kgrec.data.derive.merge_parts import merge_parts
+from kgrec.data.io.writing import clean_beside
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.interactions import Interactions
 from kgrec.data.records.triples import Triples
@@ -137,6 +138,7 @@ def update(
 
     folder = Path(path)
     before = read_config(folder)
+    clean_beside(folder)
     run = load_run(folder, allow=allow, unfinished="refuse")
     if run.model.newcomers() is not None or run.chosen.members:
         raise CapabilityError(

@@ -1,6 +1,9 @@
 """``kgrec forget``: a person is out of everything, and nobody else is."""
 
+import errno
 import json
+import os
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -161,6 +164,41 @@ def test_killed_in_between_the_same_call_does_the_rest(places, monkeypatch, stop
     with pytest.raises(UnknownIdError, match="was forgotten"):
         forget(root / "run", GONE)
     assert not (root / "run.serving").exists()
+
+
+def test_what_a_killed_call_left_beside_is_removed_though_nothing_else_is_to_do(places):
+    """Killed after its last rename, the run before lies beside the new one, and holds the person."""
+    root, data = places
+    kgrec.fit("popularity", data).save(root / "run")
+    before = shutil.copytree(root / "run", root / "kept")
+    forget(root / "run", GONE)
+    left = [root / f".{name}-0123abcd" for name in ("run.old", "data.old", "run.serving.gone")]
+    for place in left:
+        shutil.copytree(before, place)
+    with pytest.raises(UnknownIdError, match="Nothing is left"):
+        forget(root / "run", GONE)
+    assert not [place for place in left if place.exists()]
+
+    # killed between the two renames of the dataset, that has its name again
+    shutil.rmtree(root / "run")
+    before.rename(root / "run")
+    (root / "data").rename(root / ".data.old-0123abcd")
+    assert forget(root / "run", GONE).dataset["path"] == str(root / "data")
+    assert sorted(path.name for path in root.iterdir()) == ["data", "run"]
+
+
+def test_a_full_disk_is_told_with_what_is_left_to_do(places, monkeypatch, capsys):
+    root, data = places
+    kgrec.fit("popularity", data).save(root / "run")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(root / "run"))
+
+    monkeypatch.setattr(module, "_store", full)
+    assert command(["-q", "forget", str(root / "run"), "--user", GONE]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert f"{root / 'run'}: {os.strerror(errno.ENOSPC)}. The person is not forgotten yet" in said
 
 
 def test_a_fusion_keeps_what_it_chose_and_computes_the_rest_without(places):

@@ -1,6 +1,7 @@
 """``kgrec update``: what is new comes in, and only a run that is not worse takes the place."""
 
 import json
+import shutil
 import time
 from dataclasses import replace
 
@@ -154,6 +155,16 @@ def test_what_is_no_update_is_refused(stored, world, news, tmp_path):
     with pytest.raises(DataError, match="new item 'bare': no fact and no interaction"):
         update(folder, news, items=["bare"])
     assert before == sorted((p.name, p.stat().st_mtime_ns) for p in folder.iterdir())
+
+
+def test_what_a_killed_update_left_is_removed_by_the_next_call(stored, news, tmp_path):
+    folder = stored("ease").save(tmp_path / "run")
+    folder.rename(tmp_path / ".run.old-0123abcd")  # between the two renames
+    update(folder, news)
+    shutil.copytree(folder, tmp_path / ".run.old-0123abcd")  # behind them
+    with pytest.raises(DataError, match="no interaction is new"):
+        update(folder, news)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 def test_a_run_that_was_replaced_meanwhile_is_left(stored, news, tmp_path, monkeypatch):

@@ -31,6 +31,7 @@ from kgrec.errors import CheckpointError, ConfigError, KgrecError
 
 State = Literal["new", "old", "gone"]
 
+_STATES: tuple[State, ...] = ("new", "old", "gone")
 _PASSING = re.compile(r"\.(?P<of>.+)\.(tmp|lock|(new|old|gone)-[0-9a-f]{8})")
 _SECONDS_FOR_A_FILE = 60.0
 _SECONDS_FOR_A_SWAP = 1.0
@@ -240,13 +241,27 @@ def left_beside(target: Path, state: State) -> list[Path]:
     return [place.parent / name for name in sorted(names) if pattern.fullmatch(name)]
 
 
+def clean_beside(target: Path) -> None:
+    """Remove what dead writers left beside a folder, if anything, as its next writer would; the
+    folder has its name again where a killed replacement took it.
+
+    Raises:
+        CheckpointError: If another process is at work there.
+        OSError: If the place takes no lock; the error names ``target``.
+    """
+    left = any(left_beside(target, state) for state in _STATES)
+    if left or os.path.lexists(_passing_name(target, "lock")):
+        with locked(target):
+            put_back(target)
+            sweep_beside(target)
+
+
 def sweep_beside(target: Path, but: Path | None = None) -> None:
     """Remove what dead writers left beside a folder, ``but`` one of it.
 
     Whoever calls holds its lock, and has put it back.
     """
-    states: tuple[State, ...] = ("new", "old", "gone")
-    for state in states:
+    for state in _STATES:
         for left in left_beside(target, state):
             if left != but:
                 discard(left)
