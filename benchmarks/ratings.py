@@ -209,12 +209,16 @@ def measure(model: str, chosen: argparse.Namespace) -> None:
         kept(f"trial-{number}", settings, 0, "valid")
         for number, settings in enumerate((OURS | PEERS)[model][: chosen.trials])
     ]
-    best = min(tried, key=lambda trial: trial["rmse"])
-    final = best["settings"]
-    if model in OURS:
-        final = final | {"epochs": best["epochs"], "patience": 0}
+    final = chosen_of(tried)
     for seed in chosen.seeds[:1] if model in SEEDLESS else chosen.seeds:
         kept(f"seed-{seed}", final, seed, "test")
+
+
+def chosen_of(tried: list[Settings]) -> Settings:
+    """Return the settings that validation chose; of ours with the epochs that were best."""
+    best = min(tried, key=lambda trial: trial["rmse"])
+    found: Settings = best["settings"]
+    return found | {"epochs": best["epochs"], "patience": 0} if "epochs" in best else found
 
 
 def report(out: Path, place: Path) -> None:
@@ -224,6 +228,8 @@ def report(out: Path, place: Path) -> None:
     for model in (*OURS, *PEERS):
         seeds = {path.stem: json.loads(path.read_text()) for path in found(out, model, "seed")}
         tried = [json.loads(path.read_text()) for path in found(out, model, "trial")]
+        # what an earlier search chose is no seed of this one
+        seeds = {name: seed for name, seed in seeds.items() if seed["settings"] == chosen_of(tried)}
         if seeds:
             records[model] = {"seeds": seeds, "trials": tried}
 
