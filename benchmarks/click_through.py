@@ -3,13 +3,17 @@
 python benchmarks/click_through.py --models kgcn ripplenet mkr     train and evaluate; what is
                                                                    there is not run again
 python benchmarks/click_through.py --models fm fm-kg --data dkn-news
+python benchmarks/click_through.py --users 500                     of ml1m-kg, users drawn at random
 python benchmarks/click_through.py --report                        write docs/results/ctr.md
 
 ml1m-kg is `kgrec build --negatives 1`: of each user as many unused films as used ones, all rows
 then divided 6:2:2. dkn-news has labels of its own; that a title names an entity is a triple there.
-The models over fields are run without triples and (-kg) with them, and stopped by AUC. Others take
-the settings that `results.py ml-100k` found (--found), else their default preset. Intervals are
-95 % by bootstrap over users. Data lie in KGREC_SHARED_DATA, else ../shared/data.
+The models over fields are run without triples and (-kg) with them. Models of labeled pairs are
+stopped by AUC on validation. Settings are those that `results.py ml-100k` found (--found), else of
+a preset (--preset). Seconds are of the processor, so that what else a machine does cuts nothing.
+Intervals are 95 % by bootstrap over users, of one training with seed 0. What a report found stays in
+records/ beside the page, and a later one adds to it. Data lie in KGREC_SHARED_DATA, else
+../shared/data.
 """
 
 import argparse
@@ -28,7 +32,7 @@ from scipy.stats import rankdata
 
 import kgrec
 from kgrec.data import Vocabulary
-from kgrec.models.catalog import MODELS
+from kgrec.models.catalog import find
 
 SHARED = Path(os.environ.get("KGREC_SHARED_DATA", "../shared/data"))
 FAMILY = ("kgcn", "kgnn-ls", "ripplenet", "mkr", "ckan", "mcclk")
@@ -40,6 +44,8 @@ FIELDS = tuple(
 BESIDE = ("popularity", "bprmf", "lightgcn", "lightgcn-kg", "kgat", "ktup")
 METRICS = ("auc", "gauc", "f1", "accuracy", "logloss", "calibration", "ece")
 DRAWS = 200
+SEED = 555
+DATA = ("ml1m-kg", "dkn-news")
 
 
 def with_mentions(data: kgrec.Dataset) -> kgrec.Dataset:
@@ -59,9 +65,20 @@ def with_mentions(data: kgrec.Dataset) -> kgrec.Dataset:
     return replace(data, triples=triples, name="dkn-news-ctr")
 
 
-def dataset(out: Path, name: str) -> str:
+def sampled(users: int) -> pl.DataFrame:
+    """Return the interactions of ml1m-kg, of so many users drawn at random; 0 takes all."""
+    rows = pl.read_csv(SHARED / "ml1m-kg" / "interactions.tsv.gz", separator="\t")
+    known = rows["user_id"].unique().sort()
+    if not 0 <= users <= len(known):
+        sys.exit(f"--users {users}: ml1m-kg has {len(known):,} users. Take fewer, or 0 for all.")
+    if not users:
+        return rows
+    return rows.filter(pl.col("user_id").is_in(known.sample(users, seed=SEED).implode()))
+
+
+def dataset(out: Path, name: str, users: int) -> str:
     """Return the folder of the labeled dataset."""
-    place = out / ("dataset" if name == "ml1m-kg" else f"dataset-{name}")
+    place = out / f"dataset-{named(name, users)}"
     if place.is_dir():
         return str(place)
 
@@ -70,24 +87,25 @@ def dataset(out: Path, name: str) -> str:
     else:
         folder = SHARED / "ml1m-kg"
         kgrec.Dataset.build(
-            folder / "interactions.tsv.gz",
+            sampled(users),
             folder / "wikipedia-films.nt.gz",
             links=folder / "links.tsv.gz",
             negatives=1,
-            seed=555,
+            seed=SEED,
             name="ml1m-kg-ctr",
         ).save(place)
     return str(place)
 
 
-def settings_of(model: str, found: Path) -> tuple[dict[str, Any], str]:
+def settings_of(model: str, found: Path, preset: str) -> tuple[dict[str, Any], str]:
     """Return a model's settings and where they come from."""
     kept = found / model / "best.json"
     if kept.is_file():
         return dict(json.loads(kept.read_text())["settings"]), "found on ml-100k"
-    if model in FIELDS:
-        return {"metric": "auc"}, "default, by AUC"
-    return {}, "default"
+    preset = preset if preset in find(model).load()[2] else "default"
+    if model in (*FAMILY, *FIELDS):
+        return {"preset": preset, "metric": "auc"}, f"{preset}, by AUC"
+    return {"preset": preset}, preset
 
 
 def intervals(rows: pl.DataFrame) -> dict[str, tuple[float, float]]:
@@ -131,33 +149,33 @@ def auc_of(score: np.ndarray, label: np.ndarray) -> float:
     return float((rankdata(score)[label].sum() - positives * (positives + 1) / 2) / pairs)
 
 
-def kept_at(out: Path, model: str, data: str) -> Path:
-    """Return the file of a model's figures."""
-    return out / (f"{model}.json" if data == "ml1m-kg" else f"{data}-{model}.json")
+def named(data: str, users: int) -> str:
+    """Return what a data set, or a sample of its users, is called."""
+    return f"{data}-{users}" if users and data == "ml1m-kg" else data
 
 
-def measure(model: str, data: str, out: Path, found: Path, cap: float) -> None:
-    """Train one model and evaluate it on the labeled test rows, and by full ranking."""
-    kept = kept_at(out, model, data)
+def measure(model: str, chosen: argparse.Namespace) -> None:
+    """Train one model and evaluate it on the labeled test rows; on films by full ranking, too."""
+    kept: Path = chosen.out / f"{named(chosen.data, chosen.users)}-{model}.json"
     if kept.is_file():
         return
 
-    settings, source = settings_of(model, found)
-    began = time.monotonic()
-    run, cut = capped(model, dataset(out, data), 0, settings, cap)
-    seconds = time.monotonic() - began
+    folder = dataset(chosen.out, chosen.data, chosen.users)
+    settings, source = settings_of(model, chosen.found, chosen.preset)
+    began = time.process_time()
+    run, cut = capped(model, folder, 0, settings, chosen.cap, time.process_time)
+    seconds = time.process_time() - began
     report = run.evaluate(protocol="ctr")
     assert report.rows is not None
     record = {
         "metrics": report.metrics,
         "intervals": intervals(report.rows),
-        "ranking": run.evaluate(k=(20,)).metrics,
+        "ranking": run.evaluate(k=(20,)).metrics if chosen.data == "ml1m-kg" else {},
         "settings": source,
         "epochs": run.summary["epochs"],
         "seconds": seconds,
         "capped": cut,
     }
-    out.mkdir(parents=True, exist_ok=True)
     kept.write_text(json.dumps(record, indent=1) + "\n")
     print(f"{model}: " + " ".join(f"{m} {report.metrics[m]:.4f}" for m in METRICS), flush=True)
 
@@ -167,31 +185,40 @@ def short(value: float) -> str:
     return f"{value:.4f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.4f}"
 
 
-def report(out: Path, place: Path) -> None:
-    """Write the tables."""
-    lines = table(out, "ml1m-kg", (*FAMILY, *FIELDS, *BESIDE))
-    lines += ["", "dkn-news:", "", *table(out, "dkn-news", FIELDS)]
+def report(out: Path, place: Path, users: int) -> None:
+    """Write the tables, of what lies in ``out`` and of the records beside the page."""
+    kept = place.parent / "records" / f"{place.stem}.json"
+    records: dict[str, Any] = json.loads(kept.read_text()) if kept.is_file() else {}
+    lines = []
+    for data in (named("ml1m-kg", users), "dkn-news"):
+        models = FIELDS if data == "dkn-news" else (*FAMILY, *FIELDS, *BESIDE)
+        own = records.setdefault(data, {})
+        for model in models:
+            if (file := out / f"{data}-{model}.json").is_file():
+                own[model] = json.loads(file.read_text())
+        lines += [f"## {data}", "", *table(own, models), ""]
+
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text(json.dumps(records, indent=1) + "\n")
     start, end = "<!-- table -->\n", "<!-- end of table -->\n"
     text = place.read_text() if place.is_file() else f"# Click-through rate\n\n{start}{end}"
     before, _, rest = text.partition(start)
-    place.write_text(before + start + "\n".join(lines) + "\n" + end + rest.partition(end)[2])
+    place.write_text(before + start + "\n".join(lines) + end + rest.partition(end)[2])
     print("\n".join(lines))
 
 
-def table(out: Path, data: str, names: tuple[str, ...]) -> list[str]:
+def table(records: dict[str, Any], models: tuple[str, ...]) -> list[str]:
     """Return the lines of a data set's table."""
+    ranking = ("recall@20", "ndcg@20") if any(one["ranking"] for one in records.values()) else ()
     lines = [
-        f"| model | {' | '.join(METRICS)} | recall@20 | ndcg@20 | epochs | s | settings |",
-        "|---|" + "---|" * (len(METRICS) + 5),
+        f"| model | {' | '.join((*METRICS, *ranking))} | epochs | s | settings |",
+        "|---|" + "---|" * (len(METRICS) + len(ranking) + 3),
     ]
-    models = [name for name in names if name in MODELS]
-    missing = [model for model in models if not kept_at(out, model, data).is_file()]
-
     for model in models:
-        if model in missing:
+        if model not in records:
             continue
 
-        record = json.loads(kept_at(out, model, data).read_text())
+        record = records[model]
         cells = []
         for metric in METRICS:
             text = short(record["metrics"][metric])
@@ -199,14 +226,14 @@ def table(out: Path, data: str, names: tuple[str, ...]) -> list[str]:
                 text += " ({}-{})".format(*map(short, record["intervals"][metric]))
             cells.append(text)
 
-        cells += [short(record["ranking"][name]) for name in ("recall@20", "ndcg@20")]
+        cells += [short(record["ranking"][name]) for name in ranking]
         cut = " (cut)" if record["capped"] else ""
         lines.append(
             f"| **{model}**{cut} | {' | '.join(cells)} | {record['epochs']} | "
             f"{record['seconds']:.0f} | {record['settings']} |"
         )
 
-    if missing:
+    if missing := [model for model in models if model not in records]:
         lines += ["", f"Not run: {', '.join(missing)}."]
     return lines
 
@@ -216,9 +243,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--models", nargs="+", default=[*FAMILY, *FIELDS, *BESIDE])
-    parser.add_argument("--data", choices=("ml1m-kg", "dkn-news"), default="ml1m-kg")
+    parser.add_argument("--models", nargs="+", choices=sorted({*FAMILY, *FIELDS, *BESIDE}))
+    parser.add_argument("--data", choices=DATA, default="ml1m-kg")
+    parser.add_argument("--users", type=int, default=0, help="of ml1m-kg, 0 for all")
     parser.add_argument("--cap", type=float, default=360, help="seconds of a training")
+    parser.add_argument("--preset", default="default")
     parser.add_argument("--found", type=Path, default=Path("bench/ml-100k"))
     parser.add_argument("--out", type=Path, default=Path("bench/ctr"))
     parser.add_argument("--doc", type=Path, default=Path("docs/results/ctr.md"))
@@ -226,13 +255,15 @@ def main() -> None:
     chosen = parser.parse_args()
 
     if chosen.report:
-        report(chosen.out, chosen.doc)
+        report(chosen.out, chosen.doc, chosen.users)
         return
     if not SHARED.is_dir():
         sys.exit(f"{SHARED}: not there. Set KGREC_SHARED_DATA to the folder with the data sets.")
 
-    for model in chosen.models:
-        measure(model, chosen.data, chosen.out, chosen.found, chosen.cap)
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    every = FIELDS if chosen.data == "dkn-news" else (*FAMILY, *FIELDS, *BESIDE)
+    for model in chosen.models or every:
+        measure(model, chosen)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ import os
 import sys
 import time
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
@@ -195,16 +196,21 @@ def near(name: str, model: str, out: Path, found: Path, count: int, cap: float) 
 
 
 def capped(
-    model: str, data: str, seed: int, settings: dict[str, Any], cap: float
+    model: str,
+    data: str,
+    seed: int,
+    settings: dict[str, Any],
+    cap: float,
+    clock: Callable[[], float] = time.monotonic,
 ) -> tuple[kgrec.Run, bool]:
-    """Train once; after ``cap`` seconds no further epoch begins, and the best one so far stands.
-    Return the run, and whether it was cut.
+    """Train once; after ``cap`` seconds of the clock no further epoch begins, and the best one so
+    far stands. Return the run, and whether it was cut.
     """
-    end = time.monotonic() + cap
+    end = clock() + cap
     cut = []
 
     def watch(state: TrainState) -> None:
-        if time.monotonic() >= end and state.stopping.best_epoch and not state.stopping.stop:
+        if clock() >= end and state.stopping.best_epoch and not state.stopping.stop:
             cut.append(state.epoch)
             state.stopping.patience = 1
             state.stopping.since = max(1, state.stopping.since)

@@ -1,6 +1,6 @@
 """Make an environment for each of other toolkits, and say which of them start.
 
-python benchmarks/peers/environments.py lenskit implicit pykeen recbole hopwise --to PEERS
+python benchmarks/peers/environments.py lenskit implicit pykeen surprise recbole hopwise --to PEERS
 
 Each is PEERS/NAME with its own interpreter. Nothing of this project's own environment changes.
 """
@@ -18,6 +18,7 @@ INSTALLED: dict[str, list[list[str]]] = {
     "lenskit": [["lenskit>=2025.3"]],
     "implicit": [["implicit>=0.7", "scipy", "threadpoolctl"]],
     "pykeen": [["pykeen>=1.11"]],
+    "surprise": [["scikit-surprise>=1.1.5"]],
     # its own pins are of libraries that no longer have wheels: it goes in without them
     "recbole": [["torch>=2.11"], _RECBOLE, ["--no-deps", "recbole==1.2.1", "thop"]],
     "hopwise": [["hopwise"]],

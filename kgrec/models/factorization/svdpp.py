@@ -41,7 +41,7 @@ class SVDPPConfig:
     biases: bool = True
     dim: int = 50
     init_scale: float = 0.05
-    l2_weight: float = 0.05
+    l2_weight: float = 0.1
     bias_weight: float = 0.02
 
     def __post_init__(self) -> None:
