@@ -17,13 +17,14 @@ from kgrec.batches import Query
 from kgrec.data.derive.removal import Removal
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.interactions import concatenate
-from kgrec.data.records.known import Known
+from kgrec.data.records.known import Known, with_interactions
 from kgrec.errors import CapabilityError, ConfigError
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.models.base import DotProduct, ModelEffects, Plan, Recommender, Scorer, reads_history
 from kgrec.models.capabilities import GraphEditable, HistoryEditable, Refittable, Summed
 from kgrec.models.folding import folding
-from kgrec.nn.mixing import standardized
+from kgrec.nn.mixing import deviation, standardized
+from kgrec.queries import queries
 
 
 @dataclass(frozen=True, slots=True)
@@ -454,3 +455,17 @@ class _OfHistories:
         gone = np.setdiff1d(was, is_now)
         new = is_now[~np.isin(is_now, brought)]
         return np.concatenate([brought[~np.isin(brought, gone)], new])
+
+
+_SCALED_BY = 1000  # users whose scores a scale is taken over
+
+
+def scale_of(scorer: Scorer, data: Dataset, items: Int[Tensor, " items"]) -> float:
+    """Return the standard deviation of scores of items within a user, over known users."""
+    users = np.flatnonzero(with_interactions(data).users)
+    some = users[:: max(1, len(users) // _SCALED_BY)][:_SCALED_BY]
+    parts = [
+        scorer(queries(data.train, part).to(items.device))[:, items].float()
+        for part in np.array_split(some, max(1, len(some) // 256))
+    ]
+    return deviation(torch.cat(parts))

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from kgrec.batches import CorruptedBatch, PositiveBatch, UserBatch
 from kgrec.data.records.dataset import Dataset
-from kgrec.data.records.known import Known, with_interactions
+from kgrec.data.records.known import Known
 from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.log import logger
 from kgrec.models.base import Objective, Plan, Preset, Recommender, Scorer, Span, Split, Validate
-from kgrec.models.blend import BlendScorer, Mixture, Remembered
+from kgrec.models.blend import BlendScorer, Mixture, Remembered, scale_of
 from kgrec.models.folding import folding
 from kgrec.models.graph.base import FactLight
 from kgrec.models.knowledge.kgfuse_effects import KGFuseEffects
@@ -28,11 +28,8 @@ from kgrec.models.linear.base import AttributeRidge
 from kgrec.models.sources import Users
 from kgrec.models.typed_facts import TripleLoss
 from kgrec.nn.init import normal
-from kgrec.nn.mixing import GRID, deviation
+from kgrec.nn.mixing import GRID
 from kgrec.nn.rivals import empty, empty_as_stored
-from kgrec.queries import queries
-
-_SCALED_BY = 1000  # users whose scores a scale is taken over
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,10 +253,7 @@ class SideBySide(nn.Module):
             for number in order[(len(order) + 1) // 2 :]:
                 self.alive[number] = False
                 own = rivals[number].config
-                logger.info(
-                    "kgfuse: triple weight %g with temperature %g is dropped at %.4f.",
-                    *(own.kg_weight, own.temperature, found[number]),
-                )
+                logger.info("kgfuse: %s is dropped at %.4f.", own, found[number])
 
     def end(self) -> None:
         """Keep the leader alone."""
@@ -353,7 +347,8 @@ class KGFuse(Mixture):
             many = ridge.num_items > config.by_relation
             ridge.choose(lambda: own(ridge.scorer()), grid, by_relation=not many)
 
-        scales = [self._scale(member.scorer()) for member in self.trained()]
+        items = torch.from_numpy(self.can_rank(self.data).items).to(self.factors.device)
+        scales = [scale_of(member.scorer(), self.data, items) for member in self.trained()]
         self._weigh(scales, min(config.item_weights, key=lambda g: abs(g - 0.25)))
         if validate is None or len(config.item_weights) == 1 or not all(scales):
             return
@@ -371,18 +366,6 @@ class KGFuse(Mixture):
         of_items, of_graph = (1 / scale if scale else 0.0 for scale in scales)
         self.factors.copy_(torch.tensor([g * of_items, of_graph], dtype=torch.float64))
         self.chosen.fill_(g)
-
-    def _scale(self, scorer: Scorer) -> float:
-        """Return the standard deviation of a member's scores within a user, over known users."""
-        users = np.flatnonzero(with_interactions(self.data).users)
-        some = users[:: max(1, len(users) // _SCALED_BY)][:_SCALED_BY]
-        device = self.factors.device
-        items = torch.from_numpy(self.can_rank(self.data).items).to(device)
-        parts = [
-            scorer(queries(self.data.train, part).to(device))[:, items].float()
-            for part in np.array_split(some, max(1, len(some) // 256))
-        ]
-        return deviation(torch.cat(parts))
 
     def settled(self) -> Mapping[str, Any]:
         """Return the chosen values, as grids of one."""
