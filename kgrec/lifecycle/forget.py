@@ -230,7 +230,7 @@ def _was_exact(run: Run) -> bool:
 
 def _dataset_place(folder: Path, dataset: dict[str, Any]) -> Path | None:
     """Return the folder of a run's dataset, where it is still there."""
-    places = []
+    places: list[Path] = []
     if dataset.get("relative"):
         places.append(folder.resolve() / dataset["relative"])
     if dataset.get("path"):
