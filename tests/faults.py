@@ -216,6 +216,13 @@ SCENARIOS: dict[str, Scenario] = {
         ["inspect", "in/run", "--export", "out.html"], ["out.html"], prepare=[_RUN]
     ),
     "info": Scenario(["info", "in/data", "--html", "out.html"], ["out.html"]),
+    "export serving": Scenario(
+        ["export", "in/run", "--serving", "out", "--lists", "3"],
+        ["out"],
+        "tables",
+        [_RUN, ["export", "in/run", "--serving", "out"]],
+        exact=False,
+    ),
     "update": Scenario(
         ["update", "out", "--interactions", "in/raw/new.csv"],
         ["out"],
@@ -425,6 +432,10 @@ def opens(kind: str, path: Path) -> Callable[[], int]:
             assert kgrec.load_run(path).recommend("u1", k=2).height or True
         elif kind in ("dataset", "conversion", "either"):
             assert kgrec.load(path).num_items or True
+        elif kind == "tables":
+            from kgrec.serving.tables.folder import open_tables
+
+            assert len(open_tables(path).users)
         elif kind == "file":
             assert path.stat().st_size
         return 0

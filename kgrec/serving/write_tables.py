@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import torch
 from kgrec._version import __version__
 from kgrec.data.io.files import sha256
 from kgrec.data.io.folders import check_replaceable, new_folder
+from kgrec.data.io.writing import clean_beside, discard
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.tie_order import tie_order
 from kgrec.errors import CapabilityError, ConfigError
@@ -124,6 +124,8 @@ def write_tables(
     if chosen.lists:
         check_replaceable(path, KIND)
         lists = Path(path).with_name(f"{Path(path).name}.lists")
+        if world.first:
+            clean_beside(lists)
         recommend_all(run, lists, k=chosen.lists, ids="rows", world=world)
 
     about = None
@@ -132,7 +134,7 @@ def write_tables(
             about = writer.write(folder, form, lists)
             (folder / ABOUT).write_bytes(msgspec.json.format(msgspec.json.encode(about), indent=1))
         if lists is not None:
-            shutil.rmtree(lists)
+            discard(lists)  # killed in between, it leaves no half under that name
 
     return msgspec.convert(world.hear(msgspec.to_builtins(about), patient=True), About)
 

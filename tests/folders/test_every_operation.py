@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, and read
 # stages, a study. The others write in the same ways, and are ended two or three times each.
 _QUICK = {"build over": 7, "train over": 13, "recommend over": 5, "explain-batch": 3}
 _SLOW = {"build": 13, "convert over": 13, "convert neo4j": 5, "export": 13, "explain-eval": 6}
-_SLOW |= {"train refit": 61, "tune": 61, "update": 41, "forget": 41}
+_SLOW |= {"train refit": 61, "tune": 61, "update": 41, "forget": 41, "export serving": 61}
 _SLOW |= dict.fromkeys(("train", "train closed form", "train more", "ablate"), 97)
 _SLOW |= dict.fromkeys(("convert graphml", "info", "recommend", "evaluate", "compare"), 97)
 _SLOW |= dict.fromkeys(("explain", "explain-summary", "inspect"), 97)
@@ -34,7 +34,7 @@ _LONG = [
     ["tune"],
     ["ablate"],
     ["explain", "explain-summary", "explain-eval", "inspect"],
-    ["update", "forget"],
+    ["update", "forget", "export serving"],
 ]
 _GROUPS = [
     pytest.param(_QUICK, 29, id=f"{next(iter(_QUICK))} sampled"),
