@@ -114,7 +114,7 @@ class LastBall:
         self._last: tuple[Hashable, Ball] | None = None
 
     def of(self, key: Hashable, make: Callable[[], Ball]) -> Ball:
-        """Return the ball of a key, made anew where the last one was another's."""
+        """Return the ball of a key, made again where the last one was another's."""
         last = self._last
         if last is None or last[0] != key:
             last = self._last = key, make()
