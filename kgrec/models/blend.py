@@ -26,6 +26,8 @@ from kgrec.models.folding import folding
 from kgrec.nn.mixing import deviation, standardized
 from kgrec.queries import queries
 
+_SCALED_BY = 1000  # users whose scores a scale is taken over
+
 
 @dataclass(frozen=True, slots=True)
 class BlendConfig:
@@ -455,9 +457,6 @@ class _OfHistories:
         gone = np.setdiff1d(was, is_now)
         new = is_now[~np.isin(is_now, brought)]
         return np.concatenate([brought[~np.isin(brought, gone)], new])
-
-
-_SCALED_BY = 1000  # users whose scores a scale is taken over
 
 
 def scale_of(scorer: Scorer, data: Dataset, items: Int[Tensor, " items"]) -> float:

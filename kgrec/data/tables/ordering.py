@@ -55,7 +55,7 @@ def _joined(keys: tuple[np.ndarray, ...]) -> np.ndarray | None:
     joined -= lows[0]
     for key, low, size in zip(keys[1:], lows[1:], sizes[1:], strict=True):
         joined *= size
-        joined += key
+        joined += key.astype(np.int64, copy=False)  # of uint64 as well, which do not add in place
         joined -= low
 
     return joined

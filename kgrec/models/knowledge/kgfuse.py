@@ -46,8 +46,8 @@ class KGFuseConfig:
         l2: Weight lambda of the squared item weights.
         min_items: Attributes of fewer items are left out.
         precision: Of the inversion.
-        triple_weights: Grid of v, the weight of B's triple loss. Every value with every temperature is
-            trained side by side; every ``trial_epochs`` epochs the worse half on validation is
+        triple_weights: Grid of v, the weight of B's triple loss. Every value is trained with every
+            temperature, side by side; every ``trial_epochs`` epochs the worse half on validation is
             dropped.
         trial_epochs: See there.
         triple_negatives: Other tails of the relation per triple.
@@ -276,9 +276,9 @@ class KGFuse(Mixture):
     X holds users x items, T attributes x items, S the normalized graph of interactions and triples,
     v_n the rows of V. s_A and s_B are standard deviations of the members' scores within a user. g,
     w, v and tau are chosen on validation while the model is trained: v and tau by training their
-    values side by side and dropping the worse half, w by item weights alone, g at last. Where nothing validates, w is
-    1, v and tau the first of their grids and g 0.25. Both addends are sums over likes or walks, so that every
-    part of a score and what a deletion takes away are exact.
+    values side by side and dropping the worse half, w by item weights alone, g at last. Where
+    nothing validates, w is 1, v and tau the first of their grids and g 0.25. Both addends are sums
+    over likes or walks, so that every part of a score and what a deletion takes away are exact.
 
     Differs from the paper: there is none but docs/models/kgfuse.md.
 

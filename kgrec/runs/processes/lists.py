@@ -44,9 +44,9 @@ def recommend_all(
     """Write the best items of every user into a folder of Parquet parts; return how many parts it
     has, and how many of them were there before.
 
-    A part has the columns ``LISTED``, the rank from 1, as
-    ``Run.recommend`` gives them, and the users of a chunk in their order. The same call goes on
-    where it was interrupted, with any number of processes.
+    A part has the columns ``LISTED``, the rank from 1, as ``Run.recommend`` gives them, and the
+    users of a chunk in their order. The same call goes on where it was interrupted, with any number
+    of processes.
 
     Args:
         run: What ranks.

@@ -25,7 +25,8 @@ def test_whole_numbers_too_wide_for_one_sort(width):
     first = random.integers(-5, 2**30, 5_000)
     first[:2_000] = 7
     second = 2**20 * random.integers(0, width, 5_000) + random.integers(0, 3, 5_000)
-    for keys in ((first, second), (second,), (first.astype(np.int32), second)):
+    unsigned = (second.astype(np.uint64), second.astype(np.uint32))
+    for keys in ((first, second), (second,), (first.astype(np.int32), second), unsigned):
         assert row_order(*keys).tolist() == np.lexsort(keys[::-1]).tolist()
 
 
