@@ -459,7 +459,7 @@ class _OfHistories:
         return np.concatenate([brought[~np.isin(brought, gone)], new])
 
 
-def scale_of(scorer: Scorer, data: Dataset, items: Int[Tensor, " items"]) -> float:
+def scale_of(scorer: Scorer, data: Dataset, items: Bool[Tensor, " items"]) -> float:
     """Return the standard deviation of scores of items within a user, over known users."""
     users = np.flatnonzero(with_interactions(data).users)
     some = users[:: max(1, len(users) // _SCALED_BY)][:_SCALED_BY]

@@ -647,19 +647,19 @@ class _Parser:
             plain = body
 
         solutions = ox.parse_query_results(plain, format=ox.QueryResultsFormat.JSON)
-        if not isinstance(solutions, ox.QuerySolutions):
-            raise FormatError(
-                f"{self._where.shown}: answered yes or no, expected solutions. Ask its keepers."
-            )
-
-        count = len(solutions.variables)
-        if count not in (3, 4):
-            raise FormatError(
-                f"{self._where.shown}: solutions of {count} variables. Select three: head, "
-                "relation, tail; a fourth is the graph."
-            )
-
         try:
+            if not isinstance(solutions, ox.QuerySolutions):
+                raise FormatError(
+                    f"{self._where.shown}: answered yes or no, expected solutions. Ask its keepers."
+                )
+
+            count = len(solutions.variables)
+            if count not in (3, 4):
+                raise FormatError(
+                    f"{self._where.shown}: solutions of {count} variables. Select three: head, "
+                    "relation, tail; a fourth is the graph."
+                )
+
             for solution in solutions:
                 self._rows += 1
                 quad = _statement(

@@ -155,8 +155,9 @@ def _answered(query: FileQuery, options: RdfOptions) -> bytes:
 
 def _found(store: ox.Store, query: FileQuery) -> Iterator[ox.Quad | None]:
     """Yield what the query gives, None for a solution that is no statement."""
+    answer: Any = None
     try:
-        answer: Any = store.query(query.query, use_default_graph_as_union=True)
+        answer = store.query(query.query, use_default_graph_as_union=True)
         if isinstance(answer, ox.QueryTriples):
             for triple in answer:
                 yield ox.Quad(triple.subject, triple.predicate, triple.object, None)
@@ -176,6 +177,8 @@ def _found(store: ox.Store, query: FileQuery) -> Iterator[ox.Quad | None]:
         if isinstance(error, KgrecError):
             raise
         raise FormatError(f"{query.name}: {reason(error)}. Correct the query.") from None
+    finally:
+        del answer  # it must end in this thread, and an error's traceback would keep it
 
 
 def _statement(head: Any, relation: Any, tail: Any, graph: Any) -> ox.Quad | None:
