@@ -701,6 +701,11 @@ def shelf(tmp_path_factory):
     )
 
 
+CUT = """() => [...document.querySelectorAll(".card button")].filter((button) =>
+    button.getBoundingClientRect().right > button.closest(".card").getBoundingClientRect().right
+).map((button) => button.textContent)"""
+
+
 @pytest.mark.parametrize("model", ["bprmf", "ease-kg", "lightgcn-kg"])
 def test_long_titles_fit_a_phone_and_no_page_offers_what_the_model_cannot_do(
     watch, shelf, serving, model
@@ -712,12 +717,14 @@ def test_long_titles_fit_a_phone_and_no_page_offers_what_the_model_cannot_do(
     run = kgrec.fit(model, shelf, **settings)
     items = run.recommend(["u5"], k=2)["item"].to_list()
     with serving(Inspector(run)) as address:
-        seen = watch(address.partition("#")[0], viewport={"width": 390, "height": 900})
+        phone = {"viewport": {"width": 390, "height": 900}, "locale": "de-DE"}  # the longer words
+        seen = watch(address.partition("#")[0], **phone)
         page = start(seen, address)
         for screen in ("recommendations", "why", "compare", "overall", "what-if"):
             go(page, screen, user="u5", item=items[0], first=items[0], second=items[1], k=9)
             width = "document.documentElement.scrollWidth"
             assert page.evaluate(width) <= 390, screen
+            assert page.evaluate(CUT) == [], screen
         likes, facts = page.locator(".ticks").count() > 0, page.locator(".ticks").count() > 1
         expected = {"bprmf": (False, False), "ease-kg": (True, False), "lightgcn-kg": (True, True)}
         assert (likes, facts) == expected[model]
