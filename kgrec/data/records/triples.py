@@ -169,14 +169,18 @@ def readable(key: str) -> str:
 
     >>> readable("https://schema.org/musicBy"), readable("film.film.directed_by")
     ('music by', 'directed by')
-    >>> readable("http://dbpedia.org/ontology/director")
-    'director'
+    >>> readable("http://dbpedia.org/ontology/director"), readable("DIRECTED_BY"), readable("ISBN")
+    ('director', 'directed by', 'ISBN')
     """
     local = key.rstrip("/#>").replace("#", "/").rsplit("/", 1)[-1]
     if "/" not in key and ":" not in key:
         local = local.rsplit(".", 1)[-1]
 
     local = local.rsplit(":", 1)[-1] or key
+    # relationships of a property graph are written so by custom
+    if local.isupper() and re.fullmatch(r"[^\W\d_]+(_[^\W\d_]+)+", local):
+        local = local.lower()
+
     words = re.sub(r"(?<=[a-z])[A-Z](?![A-Z])", lambda capital: f" {capital[0].lower()}", local)
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", words)
     words = " ".join(words.replace("_", " ").replace("-", " ").split())
