@@ -93,7 +93,7 @@ def without_axioms(joined: Joined, hierarchy: bool = False) -> Joined:
         gone &= ~(steps & ~inside[head] & ~inside[tail])
 
     joined = dropping(joined, "triples", AXIOMS, int(gone.sum()))
-    return without_descriptions(keep_triples(joined, ~gone), found.terms)
+    return without_descriptions(keep_triples(joined, ~gone), found.terms, AXIOMS)
 
 
 def restrictions_as_edges(joined: Joined) -> Joined:

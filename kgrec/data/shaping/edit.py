@@ -106,13 +106,19 @@ def keep_triples(joined: Joined, kept: np.ndarray) -> Joined:
     return replace(joined, triples={name: c[kept] for name, c in joined.triples.items()})
 
 
-def without_descriptions(joined: Joined, gone: np.ndarray) -> Joined:
-    """Return the graph without labels, types and attributes of these terms, bool (terms,).
+def without_descriptions(joined: Joined, gone: np.ndarray, why: str = "") -> Joined:
+    """Return the graph without labels, types and attributes of some terms. Labels of relations stay.
 
-    Labels of relations stay.
+    Args:
+        joined: The graph.
+        gone: Which terms, bool (terms,).
+        why: Why their attributes are lost, for the report; "" where they are kept elsewhere.
     """
     if not gone.any():
         return joined
+    if why:
+        lost = int(gone[joined.attributes["term"].to_numpy()].sum())
+        joined = dropping(joined, "literals", why, lost)
 
     def left(frame: pl.DataFrame) -> pl.DataFrame:
         return frame.filter(pl.Series(~gone[frame["term"].to_numpy()]))

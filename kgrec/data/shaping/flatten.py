@@ -6,6 +6,7 @@ import polars as pl
 from kgrec.data.graphs.assemble import BLANK, Joined
 from kgrec.data.shaping.edit import (
     counting,
+    dropping,
     keep_triples,
     numbers_of,
     with_attributes,
@@ -19,6 +20,7 @@ from kgrec.data.shaping.namespaces import RDF, VALUE
 
 _DEEPEST = 4
 _STATEMENT = tuple(RDF + name for name in ("subject", "predicate", "object"))
+_BESIDES = "what is said of reified statements"
 
 
 def reified_as_edges(joined: Joined) -> Joined:
@@ -44,7 +46,9 @@ def reified_as_edges(joined: Joined) -> Joined:
     columns = (*_STATEMENT, f"{_STATEMENT[0]} row")
     joined = with_triples(joined, *(found[name].to_numpy() for name in columns))
     touched = nodes[joined.triples["head"]] | nodes[joined.triples["tail"]]
-    joined = without_descriptions(keep_triples(joined, ~touched), nodes)
+    ends_of = np.isin(joined.triples["relation"], numbers_of(joined, _STATEMENT))
+    joined = dropping(joined, "triples", _BESIDES, int((touched & ~ends_of).sum()))
+    joined = without_descriptions(keep_triples(joined, ~touched), nodes, _BESIDES)
     return counting(joined, reified_statements_read_as_edges=found["node"].n_unique())
 
 

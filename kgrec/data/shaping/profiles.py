@@ -161,8 +161,9 @@ def _wikidata(joined: Joined) -> Joined:
     joined = wikidata.with_property_labels(joined)
     inner = wikidata.inner_nodes(joined)
     gone = wikidata.machinery(joined)
-    joined = dropping(joined, "triples", "plumbing of wikidata", int(gone.sum()))
-    joined = without_descriptions(keep_triples(joined, ~gone), inner)
+    why = "plumbing of wikidata"
+    joined = dropping(joined, "triples", why, int(gone.sum()))
+    joined = without_descriptions(keep_triples(joined, ~gone), inner, why)
     return without_axioms(joined)
 
 

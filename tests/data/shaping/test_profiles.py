@@ -65,7 +65,11 @@ def test_wikidata(tmp_path):
     }
     assert graph.label(graph.entities.row("http://www.wikidata.org/entity/Q1")) == "Alien"
     assert graph.attributes["value"].to_list() == ["tt1", "Alien", "Alienus"]
-    assert sum(d.count for d in graph.dropped if "plumbing" in d.why) == 19
+    lost = {d.what: d.count for d in graph.dropped if "plumbing" in d.why}
+    assert lost == {
+        "triples": 19,
+        "literals": 3,
+    }  # the labels of properties, which relations have now
 
 
 def test_labels_of_properties_in_other_languages(tmp_path):
@@ -188,6 +192,35 @@ def test_blank_nodes_lists_and_statements_become_edges(tmp_path):
     assert {("one", "r"), ("two", "r")} <= {row[:2] for row in found}
     assert any(row[1:] == ("about", "film") for row in found)
     assert set(graph.attributes["value"]) == {"Cy", "1980"}
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "expected"),
+    [
+        (
+            """[] a rdf:Statement ; rdf:subject :a ; rdf:predicate :by ; rdf:object :b, :c ; :from :d ;
+               :since "1", "2" .""",
+            {"blank": "flatten"},
+            {("triples", "what is said of reified statements", 1)}
+            | {("literals", "what is said of reified statements", 2)},
+        ),
+        (
+            """wd:Q1 p:P161 wds:s ; wdt:P57 wd:Q3 .
+               wds:s ps:P161 wd:Q2 ; pq:P1545 "1" ; pq:P580 "2000"; pq:P453 wd:Q4 .""",
+            {"profile": "wikidata"},
+            {("triples", "plumbing of wikidata", 3), ("literals", "plumbing of wikidata", 2)},
+        ),
+        (
+            """:Pizza a owl:Class ; rdfs:comment "flat" ; rdfs:subClassOf
+               [ a owl:Restriction ; owl:onProperty :p ; owl:maxCardinality 1 ] . :mine :by :ann .""",
+            {"axioms": "drop"},
+            {("triples", "axioms of ontologies", 2), ("literals", "axioms of ontologies", 1)},
+        ),
+    ],
+)
+def test_literals_of_what_is_left_out_are_counted(tmp_path, text, settings, expected):
+    graph = read(tmp_path, text, **settings)
+    assert {(d.what, d.why, d.count) for d in graph.dropped} == expected
 
 
 def test_a_list_that_ends_in_itself_is_read_once_around(tmp_path):
