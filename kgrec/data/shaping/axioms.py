@@ -13,6 +13,7 @@ from kgrec.data.shaping.edit import (
     fitting_relations,
     keep_triples,
     numbers_of,
+    relation_keys,
     with_triples,
     without_descriptions,
 )
@@ -57,8 +58,8 @@ def axioms(joined: Joined, keys: Mapping[int, str] | None = None) -> Axioms:
         keys: As of ``relation_keys``, where they are known already.
     """
     head, relation, tail = (joined.triples[name] for name in ("head", "relation", "tail"))
-    logical = fitting_relations(joined, _SPACES, keys)
-    logical[numbers_of(joined, _FACTS)] = False
+    keys = relation_keys(joined) if keys is None else keys
+    logical = fitting_relations(joined, _SPACES, keys) & ~fitting_relations(joined, _FACTS, keys)
     schema = np.zeros(len(joined.terms), dtype=bool)
     typed = joined.types.filter(pl.col("type").is_in(_SCHEMA))
     schema[typed["term"].to_numpy()] = True
