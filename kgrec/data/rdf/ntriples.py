@@ -83,12 +83,15 @@ class _LineReader:
         self._line = 1
 
     def take(self, piece: tuple[bytes, memoryview, bool]) -> None:
-        *blocks, too_long = piece
+        cut_line, lines, too_long = piece
         if too_long:
             self._refuse(self._line, f"the line is longer than {_LONGEST:,} bytes")
             self._line += 1
 
-        for block in filter(len, blocks):
+        for block in (cut_line, lines):
+            if not len(block):
+                continue
+
             if isinstance(self.gathered, CompiledCollector):
                 try:
                     self._line = self.gathered.reader.feed(block, self._line, odd=self._take_line)
