@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from kgrec.data.graphs.filter import without_unused
-from kgrec.data.records.interactions import Interactions
+from kgrec.data.records.interactions import Interactions, counted
 from kgrec.data.records.parts import PART_WORDS
 from kgrec.data.records.report import ReportBuilder
 from kgrec.data.records.triples import Triples
@@ -18,6 +18,7 @@ from kgrec.data.tables.ordering import row_order
 
 _FEWEST = 5  # shared pairs below which two relations are alike by chance
 _NEIGHBORS = 32
+_BLOCK = 1 << 17  # rows that are compared at once: their columns stay in a processor's cache
 _SHOWN = 3
 _NOTHING = ("null", "none", "nan", "n/a", "na", "nil", "<na>", "#n/a", "\\n", "undefined", "(null)")
 _MANY_CASED = 0.2
@@ -108,55 +109,68 @@ def like_relations(triples: Triples, least: float = 0.8) -> list[Likeness]:
     relations join the same two entities, each is compared with 32 others.
     """
     size = len(triples.relations)
-    count = np.bincount(triples.relation, minlength=size)
-    rows = np.flatnonzero(count[triples.relation] >= _FEWEST)
-    head = triples.head[rows]
-    tail = triples.tail[rows]
-    pair = np.minimum(head, tail).astype(np.int64)
+    count = counted(triples.relation, size)
+    pair = np.minimum(triples.head, triples.tail).astype(np.int64)
     pair *= len(triples.entities)
-    pair += np.maximum(head, tail)
+    pair += np.maximum(triples.head, triples.tail)
     order = row_order(pair)
     pair = pair[order]
     again = np.zeros(len(order), dtype=bool)
     same = pair[1:] == pair[:-1]
     again[1:] |= same
     again[:-1] |= same
+    again[again] = count[triples.relation[order[again]]] >= _FEWEST
     order = order[again]
-    pair = pair[again]
-    relation = triples.relation[rows[order]].astype(np.int64)
-    forward = head[order] < tail[order]
-    shared = _shared(pair, relation, forward, size)
+    forward = triples.head[order] < triples.tail[order]
+    shared = _shared(pair[again], 2 * triples.relation[order].astype(np.int64) + forward, size)
     return _alike(shared, count, size, least)
 
 
-def _shared(pair: np.ndarray, relation: np.ndarray, forward: np.ndarray, size: int) -> pl.DataFrame:
+def _shared(pair: np.ndarray, kind: np.ndarray, size: int) -> pl.DataFrame:
     """Return columns ``code`` (two relations and whether they are inverse) and ``shared``, over
-    rows sorted by pair.
+    rows sorted by pair; their kind is twice the relation, and one more for a row that is forward.
     """
-    found = [pl.DataFrame(schema={"code": pl.Int64, "shared": pl.Int64})]
-    for step in range(1, min(_NEIGHBORS, len(pair) - 1) + 1):
-        first = np.flatnonzero(pair[step:] == pair[:-step])
+    kinds = 2 * size
+    found = [np.empty((2, 0), dtype=np.int64)]
+    for start in range(0, len(pair), _BLOCK):
+        first = np.arange(start, min(start + _BLOCK, len(pair)))
+        found.append(_counts(_codes(pair, kind, kinds, first), kinds**2))
+
+    numbers, times = np.concatenate(found, axis=1)
+    one, other = numbers // kinds, numbers % kinds
+    inverse = (one + other) % 2
+    one //= 2
+    other //= 2
+    code = (np.minimum(one, other) * size + np.maximum(one, other)) * 2 + inverse
+    return pl.DataFrame({"code": code, "shared": times}).group_by("code").sum()
+
+
+def _codes(pair: np.ndarray, kind: np.ndarray, kinds: int, first: np.ndarray) -> np.ndarray:
+    """Return two kinds as one number, for the rows ``first`` and each of their next rows that has
+    the same pair.
+    """
+    found = [np.empty(0, dtype=np.int64)]
+    for step in range(1, _NEIGHBORS + 1):
+        first = first[: np.searchsorted(first, len(pair) - step)]
+        first = first[pair[first] == pair[first + step]]
         if not len(first):
             break
 
-        one = relation[first]
-        other = relation[first + step]
-        inverse = forward[first] != forward[first + step]
-        code = (np.minimum(one, other) * size + np.maximum(one, other)) * 2 + inverse
-        numbers, times = _counts(code, 2 * size**2)
-        found.append(pl.DataFrame({"code": numbers, "shared": times.astype(np.int64)}))
+        found.append(kind[first] * kinds + kind[first + step])
 
-    return pl.concat(found).group_by("code").agg(pl.col("shared").sum())
+    return np.concatenate(found)
 
 
-def _counts(code: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the distinct numbers, ascending, and how often each is there; all are below ``most``."""
+def _counts(code: np.ndarray, most: int) -> np.ndarray:
+    """Return the distinct numbers and how often each is there, (2, numbers); all are below
+    ``most``.
+    """
     if most > len(code):
-        return np.unique(code, return_counts=True)
+        return np.stack(np.unique(code, return_counts=True))
 
     times = np.bincount(code, minlength=most)
     numbers = np.flatnonzero(times)
-    return numbers, times[numbers]
+    return np.stack([numbers, times[numbers]])
 
 
 def _alike(shared: pl.DataFrame, count: np.ndarray, size: int, least: float) -> list[Likeness]:

@@ -104,8 +104,7 @@ def _moves(order: np.ndarray) -> bool:
 
 def _sorted_triples(graph: Triples, row: np.ndarray, relation_row: np.ndarray) -> Triples:
     """Return the graph with its triples under other rows of entities and relations, sorted."""
-    behind = relation_row[graph.relation].astype(np.int64)
-    behind *= len(row)
+    behind = (relation_row.astype(np.int64) * len(row))[graph.relation]
     behind += row[graph.tail]
     head = row[graph.head]
     order = row_order(head, behind)

@@ -42,13 +42,8 @@ def without_plain_labels(attributes: pl.DataFrame, labels: pl.Series) -> pl.Data
 def further_labels(triples: Triples, predicates: Sequence[str]) -> int:
     """Return how many labels among the literals are not the one of their entity."""
     rows = triples.attributes.filter(pl.col("name").is_in(predicates)).select("entity", "value")
-    chosen = pl.DataFrame(
-        {
-            "entity": np.arange(len(triples.labels), dtype=np.int32),
-            "value": triples.labels.cast(pl.String),
-        }
-    )
-    return rows.unique().join(chosen, on=["entity", "value"], how="anti").height
+    chosen = triples.labels.cast(pl.String).gather(rows["entity"])
+    return rows.filter(~(rows["value"] == chosen).fill_null(False)).unique().height
 
 
 def with_stated_labels(triples: Triples) -> np.ndarray:

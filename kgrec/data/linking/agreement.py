@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp
+import scipy  # `scipy.sparse` is imported when it is first used
 
 from kgrec.data.records.interactions import Interactions, counted
 from kgrec.data.records.report import Caution
@@ -101,7 +101,7 @@ def disagreement(found: Agreement | None) -> list[Caution]:
     ]
 
 
-def _facts(graph: Triples, num_items: int) -> sp.csr_matrix:
+def _facts(graph: Triples, num_items: int) -> "scipy.sparse.csr_matrix":
     """Return items x (relation, direction, entity), weighted by rarity; those of one item alone are
     left out.
     """
@@ -115,11 +115,11 @@ def _facts(graph: Triples, num_items: int) -> sp.csr_matrix:
     row = np.concatenate(rows)
     _, column = np.unique(np.concatenate(columns), return_inverse=True)
     width = int(column.max(initial=-1)) + 1
-    table = sp.csr_matrix((np.ones(len(row)), (row, column)), shape=(num_items, width))
+    table = scipy.sparse.csr_matrix((np.ones(len(row)), (row, column)), shape=(num_items, width))
     table.data[:] = 1.0
     often = np.asarray(table.sum(0)).ravel()
     weight = np.where(often > 1, 1 / np.log1p(often), 0.0)
-    weighted = sp.csr_matrix(table.multiply(weight))
+    weighted = scipy.sparse.csr_matrix(table.multiply(weight))
     weighted.eliminate_zeros()
     return weighted
 
@@ -135,15 +135,17 @@ def _together(train: Interactions, items: np.ndarray) -> np.ndarray | None:
         user, item = user[kept], item[kept]
 
     _, user = np.unique(user, return_inverse=True)
-    table = sp.csr_matrix((np.ones(len(user)), (item, user)), shape=(len(items), user.max() + 1))
+    table = scipy.sparse.csr_matrix(
+        (np.ones(len(user)), (item, user)), shape=(len(items), user.max() + 1)
+    )
     table.data[:] = 1.0
     return _cosines(table)
 
 
-def _cosines(table: sp.csr_matrix) -> np.ndarray:
+def _cosines(table: "scipy.sparse.csr_matrix") -> np.ndarray:
     """Return the cosines of rows, 0 of a row with itself."""
     length = np.sqrt(np.asarray(table.multiply(table).sum(1)).ravel())
-    rows = sp.diags(1 / np.where(length > 0, length, 1)) @ table
+    rows = scipy.sparse.diags(1 / np.where(length > 0, length, 1)) @ table
     found = np.asarray((rows @ rows.T).toarray())
     np.fill_diagonal(found, 0.0)
     return found

@@ -14,7 +14,7 @@ import polars as pl
 
 from kgrec.compiled import load_library
 
-_VERSION = 3
+_VERSION = 4
 _FILE = "_ntriples.so"
 _POINTER = ctypes.c_void_p
 _LONG = ctypes.c_int64
@@ -113,7 +113,7 @@ class Reader:
 
     def feed(
         self,
-        block: bytes,
+        block: bytes | memoryview,
         line: int,
         *,
         trusted: bool = False,
@@ -133,7 +133,7 @@ class Reader:
             MemoryError: If there is not enough memory, or there are more terms than int32 can
                 number.
         """
-        start = ctypes.cast(ctypes.c_char_p(block), ctypes.c_void_p).value or 0
+        start = np.frombuffer(block, dtype=np.uint8).ctypes.data
         at = 0
 
         while True:
@@ -148,10 +148,10 @@ class Reader:
             if odd is None:
                 raise ValueError(
                     f"statement {line} of pyoxigraph's own text was not understood: "
-                    f"{block[at + begin : at + end][:200]!r}"
+                    f"{bytes(block[at + begin : at + end][:200])!r}"
                 )
 
-            odd(block[at + begin : at + end], line)
+            odd(bytes(block[at + begin : at + end]), line)
             at = at + end
             line = line + step
 

@@ -24,6 +24,7 @@ FORMATS = (ox.RdfFormat.N_TRIPLES, ox.RdfFormat.N_QUADS)
 
 _BLOCK = 1 << 20
 _LONGEST = 1 << 24
+_NOTHING = memoryview(b"")
 
 
 def read_lines(
@@ -46,9 +47,9 @@ def read_lines(
     return reader.gathered.facts(name, format.name, reader.skipped)
 
 
-def _blocks(stream: ByteStream) -> Iterator[tuple[bytes, bool]]:
-    """Yield blocks of whole lines, and whether what is left of a block was cut since its only line
-    is too long.
+def _blocks(stream: ByteStream) -> Iterator[tuple[bytes, memoryview, bool]]:
+    """Yield a line that is in two pieces, the whole lines of the second piece, which need no copy,
+    and whether what is left of a line was cut since it is too long.
     """
     if isinstance(stream, Pieces):
         pieces = stream.pieces()
@@ -59,16 +60,17 @@ def _blocks(stream: ByteStream) -> Iterator[tuple[bytes, bool]]:
     for data in pieces:
         end = data.rfind(b"\n") + 1
         if end:
-            yield b"".join((rest, memoryview(data)[:end])), False
+            begin = data.find(b"\n") + 1 if rest else 0
+            yield rest + data[:begin], memoryview(data)[begin:end], False
             rest = data[end:]
         elif len(rest) + len(data) <= _LONGEST:
             rest += data
         else:
-            yield b"", True
+            yield b"", _NOTHING, True
             rest = next((piece.partition(b"\n")[2] for piece in pieces if b"\n" in piece), b"")
 
     if rest:
-        yield rest, False
+        yield rest, _NOTHING, False
 
 
 class _LineReader:
@@ -80,18 +82,23 @@ class _LineReader:
         self._lenient = options.on_error == "skip"
         self._line = 1
 
-    def take(self, piece: tuple[bytes, bool]) -> None:
-        block, too_long = piece
+    def take(self, piece: tuple[bytes, memoryview, bool]) -> None:
+        cut_line, lines, too_long = piece
         if too_long:
             self._refuse(self._line, f"the line is longer than {_LONGEST:,} bytes")
             self._line += 1
-        elif isinstance(self.gathered, CompiledCollector):
-            try:
-                self._line = self.gathered.reader.feed(block, self._line, odd=self._take_line)
-            except MemoryError:
-                raise too_large(self._name) from None
-        else:
-            self._line = self._take_block(self.gathered, block)
+
+        for block in (cut_line, lines):
+            if not len(block):
+                continue
+
+            if isinstance(self.gathered, CompiledCollector):
+                try:
+                    self._line = self.gathered.reader.feed(block, self._line, odd=self._take_line)
+                except MemoryError:
+                    raise too_large(self._name) from None
+            else:
+                self._line = self._take_block(self.gathered, bytes(block))
 
     def _take_block(self, gathered: PythonCollector, block: bytes) -> int:
         """Take a block as a whole where each of its lines holds one statement, else line by line;

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
-import scipy.sparse as sp
+import scipy  # `scipy.sparse` takes a tenth of a second: it is imported when it is first used
 
 from kgrec.data.records.report import ColumnRole, Dropped
 
@@ -86,11 +86,11 @@ class Interactions:
             take_rows(self.event, rows),
         )
 
-    def csr(self, num_users: int, num_items: int) -> sp.csr_matrix:
+    def csr(self, num_users: int, num_items: int) -> "scipy.sparse.csr_matrix":
         """Return the user x item matrix of ones, columns sorted within a row, repeated pairs
         merged.
         """
-        matrix = sp.csr_matrix(
+        matrix = scipy.sparse.csr_matrix(
             (np.ones(len(self), dtype=np.float32), (self.user, self.item)),
             shape=(num_users, num_items),
         )
@@ -98,13 +98,13 @@ class Interactions:
         matrix.data[:] = 1.0
         return matrix
 
-    def weighted_csr(self, num_users: int, num_items: int) -> sp.csr_matrix:
+    def weighted_csr(self, num_users: int, num_items: int) -> "scipy.sparse.csr_matrix":
         """Return the user x item matrix of weights, ones where all interactions count alike."""
         matrix = self.csr(num_users, num_items)
         if self.weight is None:
             return matrix
 
-        weights = sp.csr_matrix((self.weight, (self.user, self.item)), shape=matrix.shape)
+        weights = scipy.sparse.csr_matrix((self.weight, (self.user, self.item)), shape=matrix.shape)
         weights.sum_duplicates()
         weights.sort_indices()
         return weights

@@ -1,5 +1,6 @@
 """Axioms of ontologies: what says how terms are to be used, and nothing of any thing."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from kgrec.data.shaping.edit import (
     fitting_relations,
     keep_triples,
     numbers_of,
+    relation_keys,
     with_triples,
     without_descriptions,
 )
@@ -44,16 +46,20 @@ class Axioms:
     terms: np.ndarray
 
 
-def axioms(joined: Joined) -> Axioms:
+def axioms(joined: Joined, keys: Mapping[int, str] | None = None) -> Axioms:
     """Return the axioms of a graph.
 
     These are the statements with predicates of RDFS, OWL, SHACL and SWRL but for links between
     things, what is said of properties, ontologies, restrictions and shapes, and the blank nodes and
     lists within these.
+
+    Args:
+        joined: The graph.
+        keys: As of ``relation_keys``, where they are known already.
     """
     head, relation, tail = (joined.triples[name] for name in ("head", "relation", "tail"))
-    logical = fitting_relations(joined, _SPACES)
-    logical[numbers_of(joined, _FACTS)] = False
+    keys = relation_keys(joined) if keys is None else keys
+    logical = fitting_relations(joined, _SPACES, keys) & ~fitting_relations(joined, _FACTS, keys)
     schema = np.zeros(len(joined.terms), dtype=bool)
     typed = joined.types.filter(pl.col("type").is_in(_SCHEMA))
     schema[typed["term"].to_numpy()] = True

@@ -1,6 +1,6 @@
 """Small edits of a joined graph: find terms, add triples, take triples and descriptions out."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -26,18 +26,30 @@ def beginning(joined: Joined, starts: Sequence[str]) -> np.ndarray:
     return found
 
 
-def fitting_relations(joined: Joined, rules: Sequence[str]) -> np.ndarray:
-    """Return which terms are relations that one of these rules fits, bool (terms,).
-
-    Only the relations are looked at: there are few, however large the graph.
-    """
+def relation_keys(joined: Joined) -> dict[int, str]:
+    """Return the terms that are relations: their numbers, ascending, and keys."""
     used = np.zeros(len(joined.terms), dtype=bool)
     used[joined.triples["relation"]] = True
     numbers = np.flatnonzero(used)
+    return dict(zip(numbers.tolist(), joined.terms.gather(numbers), strict=True))
+
+
+def fitting_relations(
+    joined: Joined, rules: Sequence[str], keys: Mapping[int, str] | None = None
+) -> np.ndarray:
+    """Return which terms are relations that one of these rules fits, bool (terms,).
+
+    Only the relations are looked at: there are few, however large the graph.
+
+    Args:
+        joined: The graph.
+        rules: Keys, and beginnings of keys that end in "/", "#" or ":".
+        keys: As of ``relation_keys``, where they are known already.
+    """
     spaces = tuple(rule for rule in rules if rule.endswith(("/", "#", ":")))
     whole = set(rules) - set(spaces)
     found = np.zeros(len(joined.terms), dtype=bool)
-    for number, key in zip(numbers.tolist(), joined.terms.gather(numbers), strict=True):
+    for number, key in (relation_keys(joined) if keys is None else keys).items():
         found[number] = key in whole or key.startswith(spaces)
 
     return found

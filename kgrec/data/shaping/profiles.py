@@ -15,6 +15,7 @@ from kgrec.data.shaping.edit import (
     fitting_relations,
     keep_triples,
     numbers_of,
+    relation_keys,
     with_terms,
     with_triples,
     without_descriptions,
@@ -194,13 +195,15 @@ def plumbing(joined: Joined) -> dict[str, int]:
     axioms under their own name.
     """
     relation = joined.triples["relation"]
-    counts = {AXIOMS: int(axioms(joined).triples.sum())}
+    keys = relation_keys(joined)
+    counts = {AXIOMS: int(axioms(joined, keys).triples.sum())}
     for name, profile in PROFILES.items():
-        if not fitting_relations(joined, profile.marks).any():
+        if not fitting_relations(joined, profile.marks, keys).any():
             continue
 
         if profile.plumbing:
-            counts[name] = int(fitting_relations(joined, profile.plumbing)[relation].sum())
+            gone = fitting_relations(joined, profile.plumbing, keys)
+            counts[name] = int(gone[relation].sum())
         elif name == "wikidata":
             counts[name] = int(wikidata.machinery(joined).sum())
 

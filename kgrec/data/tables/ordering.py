@@ -52,11 +52,13 @@ def _joined(keys: tuple[np.ndarray, ...]) -> np.ndarray | None:
         return None
 
     joined = keys[0].astype(np.int64)
-    joined -= lows[0]
+    if lows[0]:
+        joined -= lows[0]
     for key, low, size in zip(keys[1:], lows[1:], sizes[1:], strict=True):
         joined *= size
         joined += key.astype(np.int64, copy=False)  # of uint64 as well, which do not add in place
-        joined -= low
+        if low:
+            joined -= low
 
     return joined
 
@@ -76,7 +78,8 @@ def _stable_order(key: np.ndarray) -> np.ndarray:
     if (high - low) << bits < _LARGEST:
         return _packed_order(key.astype(np.int64), low, bits)
 
-    return _wide_order(key.astype(np.int64) - low, high - low, bits)
+    wide = key.astype(np.int64, copy=False)
+    return _wide_order(wide - low if low else wide, high - low, bits)
 
 
 def _wide_order(key: np.ndarray, high: int, bits: int) -> np.ndarray:
@@ -109,7 +112,8 @@ def _packed(key: np.ndarray, low: int, bits: int) -> np.ndarray:
     """Return the numbers from ``low`` on sorted, the position of each in the ``bits`` below it, in
     the memory of the key.
     """
-    key -= low
+    if low:
+        key -= low
     key <<= bits
     for start in range(0, len(key), _BLOCK):
         key[start : start + _BLOCK] |= np.arange(start, min(start + _BLOCK, len(key)))
