@@ -82,7 +82,7 @@ def save_dataset(dataset: Dataset, path: FilePath) -> Dataset:
             json.dumps(_about(dataset), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
         )
 
-    return _opened(path, just_written=True)
+    return open_dataset(path)
 
 
 def _about(dataset: Dataset) -> dict[str, Any]:
@@ -198,11 +198,7 @@ def open_dataset(path: FilePath) -> Dataset:
             itself.
     """
     refuse_after_fork(f"{path}: opening a dataset or run")
-    return _opened(path)
-
-
-def _opened(path: FilePath, *, just_written: bool = False) -> Dataset:
-    sums = check_folder(path, KIND, VERSION, just_written=just_written)
+    sums = check_folder(path, KIND, VERSION)
     opened = _Opened(Path(path), frozenset(sums))
 
     try:

@@ -82,17 +82,8 @@ def folder_kind(path: FilePath) -> str | None:
     return None
 
 
-def check_folder(
-    path: FilePath, kind: str, version: int, *, just_written: bool = False
-) -> dict[str, str]:
+def check_folder(path: FilePath, kind: str, version: int) -> dict[str, str]:
     """Return the SHA-256 per file of a stored folder, after checking them all.
-
-    Args:
-        path: The folder.
-        kind: Of what it should be.
-        version: Of its format.
-        just_written: Whether this process wrote it a moment ago, when the sums were made of what
-            stood on disk: only sizes are compared then.
 
     Raises:
         MissingFileError: If there is no such folder.
@@ -119,9 +110,7 @@ def check_folder(
     if not isinstance(files, dict) or not files:
         raise CheckpointError(f"{folder / MANIFEST}: names no files. Make the {kind} again.")
 
-    return {
-        name: _checked(folder, name, entry, kind, just_written) for name, entry in files.items()
-    }
+    return {name: _checked(folder, name, entry, kind) for name, entry in files.items()}
 
 
 def combined_sum(sums: dict[str, str]) -> str:
@@ -131,7 +120,7 @@ def combined_sum(sums: dict[str, str]) -> str:
     ).hexdigest()
 
 
-def _checked(folder: Path, name: str, entry: object, kind: str, just_written: bool) -> str:
+def _checked(folder: Path, name: str, entry: object, kind: str) -> str:
     if (
         not isinstance(entry, dict)
         or Path(name).name != name
@@ -152,9 +141,6 @@ def _checked(folder: Path, name: str, entry: object, kind: str, just_written: bo
             f"{file}: {file.stat().st_size} bytes, not {repr(entry.get('bytes'))[:20]} as the "
             f"manifest says. Make the {kind} again."
         )
-
-    if just_written:
-        return str(entry["sha256"])
 
     found = sha256(file)
     if found != entry.get("sha256"):
