@@ -26,6 +26,7 @@ html_css_files = ["site.css"]
 html_show_sphinx = False
 html_copy_source = False
 templates_path: list[str] = []
+highlight_language = "text"  # of what names no language: output, formulas
 pygments_style = "tango"
 pygments_dark_style = "github-dark"
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kgrec.errors import DataError
+from kgrec.models.base import Span
 from kgrec.models.cards import FAMILIES, ModelCard, card
 from kgrec.models.catalog import MODELS, ModelEntry
 from sitegen.docstrings import cell, hidden_list, inline, markdown
@@ -181,8 +182,14 @@ def _space(entry: ModelEntry) -> list[str]:
         return []
 
     lines = ["## What `kgrec tune` searches", "", "| setting | values |", "|---|---|"]
-    lines += [f"| `{name}` | {cell(values)} |" for name, values in space.items()]
+    lines += [f"| `{name}` | {cell(_searched(values))} |" for name, values in space.items()]
     return [*lines, ""]
+
+
+def _searched(values: Span | tuple[Any, ...]) -> str:
+    if isinstance(values, Span):
+        return f"{values.low} to {values.high}" + ", evenly by the logarithm" * values.log
+    return ", ".join(map(str, values))
 
 
 def _results(one: ModelCard) -> list[str]:
