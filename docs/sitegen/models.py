@@ -95,7 +95,7 @@ def _page(one: ModelCard, entry: ModelEntry) -> str:
     if lacking:
         raise DataError(f"the page of model {one.name} lacks {', '.join(lacking)}. Write it.")
 
-    return "\n".join(
+    page = "\n".join(
         [
             f"# {one.name}",
             "",
@@ -116,6 +116,7 @@ def _page(one: ModelCard, entry: ModelEntry) -> str:
             *_commands(one),
         ]
     )
+    return page.replace(f"docs/models/{one.name}.md", "[what follows in full](#in-full)")
 
 
 def _abilities(one: ModelCard, model: type[Any]) -> list[str]:
