@@ -27,7 +27,7 @@ html_show_sphinx = False
 html_copy_source = False
 templates_path: list[str] = []
 highlight_language = "text"  # of what names no language: output, formulas
-pygments_style = "tango"
+pygments_style = "default"  # tango has a contrast of 2.4 where this has 4.5
 pygments_dark_style = "github-dark"
 
 myst_enable_extensions = ["colon_fence", "deflist"]
