@@ -26,7 +26,8 @@ html_css_files = ["site.css"]
 html_show_sphinx = False
 html_copy_source = False
 templates_path: list[str] = []
-pygments_style = "tango"
+highlight_language = "text"  # of what names no language: output, formulas
+pygments_style = "default"  # tango has a contrast of 2.4 where this has 4.5
 pygments_dark_style = "github-dark"
 
 myst_enable_extensions = ["colon_fence", "deflist"]

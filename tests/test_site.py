@@ -186,11 +186,15 @@ def test_a_finished_site_has_no_dead_links_and_loads_nothing(tmp_path):
     (tmp_path / "b.html").write_text('<p id="there"><a href="https://x.org/">x</a>')
     assert check_site(tmp_path) == 2
     (tmp_path / "c.html").write_text(
+        "<h2>Once<a>\xb6</a></h2><h2>Twice</h2><h2><code>Twice</code><a>\xb6</a></h2>"
         '<a href="gone.html"></a><a href="a.html#gone"></a><script src="https://x.org/s.js"></script>'
     )
     with pytest.raises(DataError) as found:
         check_site(tmp_path)
-    for fault in ("gone.html leads nowhere", "no such section", "loads https://x.org/s.js"):
+    for fault in (
+        *("gone.html leads nowhere", "no such section", "loads https://x.org/s.js"),
+        *("4 faults", "two headings 'Twice'"),
+    ):
         assert fault in str(found.value)
 
 
@@ -213,6 +217,19 @@ def test_docstrings_are_plain_text():
         "Mix |x| and x\\_ with `a|b`.\n\n```text\ny = |x|^2 * z_      (3)\n```"
     )
     assert inline("a <b> & ``c<d>``") == r"a \<b\> & `c<d>`"
+
+
+def test_no_docstring_has_marks_that_its_page_would_show(root):
+    paths = sorted((root / "kgrec").rglob("*.py"))
+    marked = [
+        (path.name, mark)
+        for path in paths
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+        for mark in re.findall(r"\*\*[a-z ]+\*\*|\]\([a-z./]+\)", ast.get_docstring(node) or "")
+    ]
+    assert paths
+    assert marked == []
 
 
 def test_the_drawing_shows_every_layer_in_its_order(root):

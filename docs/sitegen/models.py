@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kgrec.errors import DataError
+from kgrec.models.base import Span
 from kgrec.models.cards import FAMILIES, ModelCard, card
 from kgrec.models.catalog import MODELS, ModelEntry
 from sitegen.docstrings import cell, hidden_list, inline, markdown
@@ -94,7 +95,7 @@ def _page(one: ModelCard, entry: ModelEntry) -> str:
     if lacking:
         raise DataError(f"the page of model {one.name} lacks {', '.join(lacking)}. Write it.")
 
-    return "\n".join(
+    page = "\n".join(
         [
             f"# {one.name}",
             "",
@@ -115,6 +116,7 @@ def _page(one: ModelCard, entry: ModelEntry) -> str:
             *_commands(one),
         ]
     )
+    return page.replace(f"docs/models/{one.name}.md", "[what follows in full](#in-full)")
 
 
 def _abilities(one: ModelCard, model: type[Any]) -> list[str]:
@@ -181,8 +183,14 @@ def _space(entry: ModelEntry) -> list[str]:
         return []
 
     lines = ["## What `kgrec tune` searches", "", "| setting | values |", "|---|---|"]
-    lines += [f"| `{name}` | {cell(values)} |" for name, values in space.items()]
+    lines += [f"| `{name}` | {cell(_searched(values))} |" for name, values in space.items()]
     return [*lines, ""]
+
+
+def _searched(values: Span | tuple[Any, ...]) -> str:
+    if isinstance(values, Span):
+        return f"{values.low} to {values.high}" + ", evenly by the logarithm" * values.log
+    return ", ".join(map(str, values))
 
 
 def _results(one: ModelCard) -> list[str]:

@@ -93,7 +93,7 @@ def poly(
     weight: Float[Tensor, " edges"],
     coefficients: Sequence[float],
 ) -> Float[Tensor, "nodes dim"]:
-    """Return ``sum of c_l A^l x`` by Horner's rule, A being the graph with **symmetric** weights.
+    """Return ``sum of c_l A^l x`` by Horner's rule, A being the graph with symmetric weights.
 
     The gradient is the same polynomial of the upstream gradient, so nothing is saved; it is right
     only if ``weight[graph.rev] == weight``, which is not checked (``symmetric_weights`` gives

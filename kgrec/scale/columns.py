@@ -184,7 +184,7 @@ class Columns(Whole):
 def gather_columns(own: Float[Tensor, "batch _"], world: World) -> Float[Tensor, "batch dim"]:
     """Return whole rows, given some columns of them in each process.
 
-    The gradients that the processes send back are **added**: each computes its share of the loss,
+    The gradients that the processes send back are added: each computes its share of the loss,
     its part of the batch over the whole batch's size.
     """
     return Columns(world, own.shape[1] * world.size).rows(own)
@@ -193,7 +193,7 @@ def gather_columns(own: Float[Tensor, "batch _"], world: World) -> Float[Tensor,
 def sum_partial(part: Float[Tensor, "..."], world: World) -> Float[Tensor, "..."]:
     """Return the sum over the processes.
 
-    The gradient passes as it is: each process computes the **whole** loss.
+    The gradient passes as it is: each process computes the whole loss.
     """
     return Columns(world, world.size).total(part)
 

@@ -63,7 +63,7 @@ class TrainConfig:
             of triples ``mrr`` or ``hits@k``, which is
             what is measured where there are no interactions.
         selection: What chooses the epoch that is kept: "valid", the validation part; "paper", the
-            **test** part, as the authors of KGAT and KGIN do (docs/metrics.md, section 4), with
+            test part, as the authors of KGAT and KGIN do (docs/metrics.md, section 4), with
             ``PAPER_SELECTION`` where nothing else is set. Figures of such a run are called
             ``TEST_SELECTED``: they compare with published ones alone. Said of a published preset,
             "valid" sets ``PAPER_SELECTION`` too and holds the validation part out: the same rule,

@@ -8,7 +8,6 @@ import re
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import polars as pl
@@ -230,17 +229,6 @@ def _fits(iri: str, rules: Sequence[str]) -> bool:
     return any(
         iri.startswith(rule) if rule.endswith(_NAMESPACE_ENDS) else iri == rule for rule in rules
     )
-
-
-@runtime_checkable
-class Collector(Protocol):
-    """Gathers statements."""
-
-    def take(self, statements: Sequence[ox.Quad], line: int) -> None:
-        """Take the statements of one line."""
-
-    def facts(self, name: str, format: str, skipped: Skipped) -> RawTriples:
-        """Return what was gathered from a source."""
 
 
 def collector(options: RdfOptions, quads: bool) -> "CompiledCollector | PythonCollector":

@@ -39,7 +39,6 @@ FORMATS = {
     "owl": ox.RdfFormat.RDF_XML,
     "jsonld": ox.RdfFormat.JSON_LD,
 }
-LINED = frozenset(format.name for format in ntriples.FORMATS)
 
 _BOM = codecs.BOM_UTF8
 _START = 1 << 16

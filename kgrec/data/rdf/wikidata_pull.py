@@ -16,7 +16,6 @@ from kgrec.data.shaping.namespaces import PREFIXES
 from kgrec.data.shaping.wikidata import PROPERTIES
 from kgrec.errors import ConfigError
 
-ENDPOINT = "https://query.wikidata.org/sparql"
 BATCH = 100
 
 _PROPERTY = re.compile(r"P[1-9]\d*")

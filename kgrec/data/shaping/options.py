@@ -114,7 +114,11 @@ def cautions(counts: Mapping[str, int], total: int) -> list[Caution]:
     """Return what the counts of a graph of ``total`` triples say that is worth acting on."""
     found = []
     several = sum(name.startswith(f"{_PLUMBING} of ") for name in counts) > 1
-    one = " A graph is read with one profile." if several else ""
+    one = (
+        " A graph is read with one profile: kgrec info FILE --profile NAME shows what each leaves."
+        if several
+        else ""
+    )
     for name, count in counts.items():
         share = f"{count:,} of {total:,} triples ({100 * count / max(total, 1):.0f} %)"
         if name == AXIOMS:

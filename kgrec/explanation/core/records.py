@@ -25,7 +25,6 @@ SCHEMA = 2
 SCHEMAS = (1, 2)
 _TOLERANCE = 1e-4
 KINDS = ("user", "item", "entity", "users")
-BASES = ("exact", "measured", "linearized", "post-hoc", "not measured")
 MEASURED = ("exact", "measured")
 _RATED = re.compile(r"rated (\S+) of (\S+)")
 NOTHING = 1e-6  # of the largest drop of a hop: what rounding may make of an effect of 0

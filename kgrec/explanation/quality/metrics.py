@@ -161,13 +161,6 @@ def aopc(drops: Sequence[float | int] | np.ndarray) -> np.ndarray:
     return np.asarray(np.cumsum(drops) / np.arange(1, len(drops) + 1))
 
 
-def quotient(above: float | int, below: float | int) -> float | None:
-    """Return a ratio of drops; None where the lower one is not positive."""
-    if below > _NOTHING:
-        return above / below
-    return None
-
-
 def jaccard(first: Sequence[Hashable], second: Sequence[Hashable]) -> float | None:
     """Return the shared part of two sets; None where both are empty."""
     one = set(first)

@@ -295,7 +295,7 @@ class Ranking:
             elif on_unknown == "ignore":
                 unknown.append(key)
             else:
-                raise UnknownIdError(self._unknown("item", key, self.tables.items))
+                raise UnknownIdError(self._unknown(key))
 
         return np.array([*found], dtype=np.int64), unknown
 
@@ -303,16 +303,12 @@ class Ranking:
         """Return the row of a user id, None where it is not known."""
         return None if self.tables.users is None else self.tables.users.row(key)
 
-    def unknown_user(self, key: str) -> UnknownIdError:
-        """Return what says that a user is not known."""
-        return UnknownIdError(self._unknown("user", key, None))
-
-    def _unknown(self, kind: str, key: str, among: object) -> str:
-        """Return a message; ids of items are no secret, those of users are, and are not named."""
+    def _unknown(self, key: str) -> str:
+        """Return a message with the nearest item id; ids of items are no secret."""
         shown = key if len(key) <= 80 else key[:77] + "..."
-        few = among is not None and len(key) <= 200 and len(self.tables.items) <= _NAMED
+        few = len(key) <= 200 and len(self.tables.items) <= _NAMED
         near = nearest(key, self.tables.items) if few else ""
-        return f"unknown {kind} id {shown!r}.{near}"
+        return f"unknown item id {shown!r}.{near}"
 
 
 def _masked(

@@ -113,7 +113,7 @@ def test_of_two_profiles_that_are_proposed_one_is_taken(tmp_path):
     counts = read(tmp_path, text).counts
     remedies = [caution.remedy for caution in cautions(counts, 3)]
     assert len(remedies) == 2
-    assert all(remedy.endswith("A graph is read with one profile.") for remedy in remedies)
+    assert all("A graph is read with one profile: kgrec info" in remedy for remedy in remedies)
 
 
 def test_dbpedia(tmp_path):

@@ -71,10 +71,8 @@ def test_sufficiency_is_null_where_the_graph_adds_nothing():
     assert metrics.sufficiency(0.4, 0.7, 0.7) is None
 
 
-def test_aopc_quotients_and_overlaps():
+def test_aopc_and_overlaps():
     assert metrics.aopc([3, 1, 2]).tolist() == [3, 2, 2]
-    assert metrics.quotient(3, 2) == 1.5
-    assert [metrics.quotient(3, 0), metrics.quotient(3, -1)] == [None, None]
     assert metrics.jaccard(["a", "b"], ["b", "c"]) == pytest.approx(1 / 3)
     assert metrics.jaccard([], ["b"]) == 0
     assert metrics.jaccard([], []) is None
