@@ -39,7 +39,7 @@ class Timed(asyncio.Protocol):
         """Return whether a part of a request has come, and not all of it."""
         raise NotImplementedError
 
-    def connection_made(self, transport: Any) -> None:  # uvloop's are of no base class
+    def connection_made(self, transport: Any) -> None:  # some loops' are of no base class
         """Wait for the first request."""
         super().connection_made(transport)
         self._slow = self.loop.call_later(_PATIENCE, self.transport.abort)

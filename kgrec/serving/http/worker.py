@@ -123,6 +123,7 @@ class Worker(uvicorn.Server):
             uvicorn.Config(
                 app,
                 http=fastest(),
+                loop="asyncio",  # uvloop's lets a few of many connections wait for seconds
                 log_config=None,
                 log_level="error",
                 timeout_graceful_shutdown=5,
