@@ -16,6 +16,8 @@ from kgrec.errors import DataError
 _SPARSEST = 4  # whole numbers per row up to which a table of all of them is made
 _LEAST = 1 << 20
 _LARGEST = (1 << 31) - 1
+_VIEW, _SHORT = 16, 12  # bytes of a text in a column, with up to so many of its own
+_SORTED = 52  # bytes of a key in a dictionary beside its own
 
 
 class _PlainKeys:
@@ -61,10 +63,36 @@ class TextIds:
         self._from: str | None = None
         self._below: str | None = None
         self._at = 0
+        self._cells = self._bytes = 0
+        self._placed = 1.0  # share of the cells that have a number after the last pass
+
+    @property
+    def weight(self) -> float:
+        """Return how many short keys take as much memory as those of this pass while they are
+        sorted.
+        """
+        return len(self._keys) * max(1.0, (_SORTED + self._mean_length) / (_SORTED + _SHORT))
+
+    @property
+    def count(self) -> int:
+        """Return about how many keys there are in all: as many as the cells with a number say."""
+        return int((self._known + len(self._keys)) / self._placed)
+
+    @property
+    def id_bytes(self) -> int:
+        """Return about how many bytes all keys take."""
+        own = self._mean_length if self._mean_length > _SHORT else 0
+        return int(self.count * (_VIEW + own))
+
+    @property
+    def _mean_length(self) -> float:
+        return self._bytes / max(1, self._cells)
 
     def take(self, cells: pl.Series) -> None:
         """Number the next cells, as far as they are in the range of this pass."""
         cells = cells.cast(pl.String)
+        self._cells += len(cells)
+        self._bytes += int(cells.str.len_bytes().sum())
         stop = self._at + len(cells)
         mask = self._in_range(cells)
         if mask is None:
@@ -79,8 +107,8 @@ class TextIds:
 
         self.numbers.write(self._at, numbers)
         self._at = stop
-        while len(self._keys) > self._most:
-            self._halve()
+        while self.weight > self._most and self.halve():
+            pass
 
     def end_pass(self) -> bool:
         """Sort the keys of this pass, and return whether another one is needed."""
@@ -122,7 +150,11 @@ class TextIds:
         rank[order] = np.arange(len(order), dtype=np.int32)
         return keys.gather(order), rank
 
-    def _halve(self) -> None:
+    def halve(self) -> bool:
+        """Leave the upper half of the keys to a further pass; False where there is but one."""
+        if len(self._keys) < 2:
+            return False
+
         keys, rank = self._sorted()
         half = len(keys) // 2
         self._below = keys[half]
@@ -130,14 +162,19 @@ class TextIds:
         self._renumber(rank)
         self._keys = _no_keys()
         self._keys.number(keys.head(half))
+        return True
 
     def _renumber(self, rank: np.ndarray) -> None:
         """Give the rows of this pass the ranks of their keys, and -1 to those without one."""
+        placed = 0
         for start, numbers in self.numbers.blocks():
             mine = numbers >= self._known
             ranks = rank[numbers[mine] - self._known]
             numbers[mine] = np.where(ranks < 0, -1, ranks + self._known)
             self.numbers.write(start, numbers)
+            placed += int((numbers >= 0).sum())
+
+        self._placed = placed / len(self.numbers) if placed else 1.0
 
 
 def _before(cells: pl.Series, key: str) -> pl.Series:
@@ -162,6 +199,16 @@ class WholeIds:
         self._waiting: list[np.ndarray] = []
         self._most = 2 * room.most_keys
         self.too_many = False
+
+    @property
+    def count(self) -> int:
+        """Return how many keys there are so far."""
+        return len(self._keys)
+
+    @property
+    def id_bytes(self) -> int:
+        """Return how many bytes all keys take as texts."""
+        return len(self._keys) * _VIEW
 
     def take(self, cells: pl.Series) -> None:
         """Take the next cells."""

@@ -6,6 +6,7 @@ touched.
 
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +24,7 @@ _UNITS = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}
 _LEAST = 256 << 20
 _PROGRAM = 224 << 20  # what the program and its libraries take before a row is read
 _BYTES_PER_KEY, _BYTES_PER_ROW = 100, 120  # of a dictionary while it is sorted, of rows likewise
+_FOR_IDS = 0.3  # of what the program leaves, for one copy of all ids; two fifths are for rows
 
 
 def memory_size(given: str | float | int) -> int:
@@ -50,13 +52,15 @@ class Room:
 
     Attributes:
         folder: An empty folder, on a disk with room for some 50 bytes a row.
-        most_keys: Keys of a dictionary that are sorted at a time; 2 or more.
+        most_keys: Keys of all dictionaries at a time, long ones counted for more; 2 or more.
         most_rows: Rows that are sorted at a time, but for a user who has more.
+        most_id_bytes: Bytes that all ids may take once they are known; they stay in memory.
     """
 
     folder: Path
     most_keys: int
     most_rows: int
+    most_id_bytes: int = sys.maxsize
 
     @classmethod
     def of(cls, folder: Path, memory: int) -> "Room":
@@ -66,7 +70,21 @@ class Room:
             folder,
             max(2, free // (2 * _BYTES_PER_KEY)),
             max(1, int(free / 2.5) // _BYTES_PER_ROW),
+            int(free * _FOR_IDS),
         )
+
+    def check_ids(self, count: int, size: int) -> None:
+        """Refuse so many ids of so many bytes where they leave no memory for the rest.
+
+        Raises:
+            ConfigError: If they are too large.
+        """
+        if size > self.most_id_bytes:
+            need = (_PROGRAM + size / _FOR_IDS) / (1 << 30)
+            raise ConfigError(
+                f"memory: about {count:,} different ids of {size >> 20:,} MiB stay in memory, and "
+                f"leave too little of what was given. Give --memory {need + 0.1:.1f}G or more."
+            )
 
     def column(self, name: str, kind: object) -> "ColumnFile":
         """Return an empty column; one of that name is gone."""

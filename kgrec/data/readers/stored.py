@@ -188,12 +188,14 @@ class _Reading:
         for name in _IDS:
             numbered = self._ids[name]
             while numbered.end_pass():
+                self._check_ids()
                 _log.info("%s: the next of the %s ids", table.name, name)
                 wanted = (name,) if self._least is None else (name, "rating")
                 for block in self._blocks(texts, wanted):
                     assert block is not None
                     numbered.take(self._good(block)[name])
 
+            self._check_ids()
             ids[name] = numbered.keys().rename(name)
 
         rows = len(self._ids["user"].numbers)
@@ -246,6 +248,7 @@ class _Reading:
             if isinstance(numbered, WholeIds) and numbered.too_many:
                 raise NotWhole([name])
 
+        self._halve_largest()
         first = len(self._ids["user"].numbers) - block.height
         for name, column in self._numbers.items():
             if name == "time" and self._by_row:
@@ -255,6 +258,21 @@ class _Reading:
 
         if "time" in block.columns:
             self._times.add(block["time"])
+
+    def _halve_largest(self) -> None:
+        """Keep the dictionaries together within the memory for keys; one is sorted at a time."""
+        held = [numbered for numbered in self._ids.values() if isinstance(numbered, TextIds)]
+        while held:
+            weights = [numbered.weight for numbered in held]
+            largest = held[int(np.argmax(weights))]
+            if sum(weights) + max(weights) <= 2 * self._room.most_keys or not largest.halve():
+                return
+
+    def _check_ids(self) -> None:
+        every = self._ids.values()
+        self._room.check_ids(
+            sum(numbered.count for numbered in every), sum(numbered.id_bytes for numbered in every)
+        )
 
 
 def _finite(block: pl.DataFrame) -> bool:

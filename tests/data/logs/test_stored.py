@@ -3,8 +3,10 @@
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from kgrec.data.building import build
 from kgrec.data.building import rows as building
 from kgrec.data.building.sources import sources_and_options
 from kgrec.data.logs import pieces
+from kgrec.data.logs.numbers import TextIds
 from kgrec.data.logs.scratch import ColumnFile, Room, memory_size, scratch_folder
 from kgrec.errors import ConfigError, DataError, FormatError
 
@@ -265,6 +268,33 @@ def test_a_time_that_most_rows_share_is_not_held_for_each(tmp_path, monkeypatch)
     assert [pieces._ranked(times, rank) for rank in range(len(given))] == np.sort(given).tolist()
     assert pieces._ranked(times, len(given)) == np.inf
     assert max(held) <= 4
+
+
+@pytest.mark.parametrize("most", [400, 10_000])
+def test_ids_that_leave_no_memory_are_told_with_how_much_is_needed(tmp_path, most):
+    """Where a pass holds a part of them, from the share of the cells that it numbered."""
+    items = [f"i{n // 2000}" for n in range(20_000)]
+    log = pl.DataFrame({"user_id": [f"u{n}" for n in range(2000)] * 10, "item_id": items})
+    (tmp_path / "log").mkdir()
+    log.sample(fraction=1, shuffle=True, seed=0).write_parquet(tmp_path / "log/a.parquet")
+    place = tmp_path / "rows"
+    place.mkdir()
+    sources, options = sources_and_options({"interactions": str(tmp_path / "log")})
+    room = Room(place, most, 90, most_id_bytes=20_000)
+    with pytest.raises(ConfigError, match=r"different ids .* Give --memory \d") as found:
+        build._built(sources, options, room)
+    told = int(re.search("about ([0-9,]+)", str(found.value))[1].replace(",", ""))
+    assert told == pytest.approx(2010, rel=0.3)
+    build._built(sources, options, replace(room, most_id_bytes=40_000))
+
+
+def test_dictionaries_share_the_memory_for_keys_and_long_keys_count_for_more(tmp_path):
+    short, long = TextIds(Room(tmp_path, 100, 1), "a"), TextIds(Room(tmp_path, 100, 1), "b")
+    short.take(pl.Series([f"u{n}" for n in range(90)]))
+    assert short.weight == 90
+    long.take(pl.Series([f"http://example.org/resource/number/{n:06}" for n in range(90)]))
+    assert long.weight <= 100
+    assert long.end_pass()
 
 
 BUILDS = """
