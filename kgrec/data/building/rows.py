@@ -538,6 +538,19 @@ def _keys_in(rows: Rows, column: str) -> pl.Series:
     return keys.filter(pl.Series(used)).rename(column)
 
 
+def _rows_of(rows: Rows, column: str, vocabulary: Vocabulary) -> np.ndarray:
+    """Return the row (int32) of each key of a column, -1 where it has none.
+
+    Both are in the one order of ids. Where the vocabulary has no further keys, counting says which
+    row is whose; a table of keys takes several times their memory.
+    """
+    keys = rows.ids[column]
+    used = used_numbers(rows.frame, column, len(keys))
+    if vocabulary.series.equals(keys.filter(pl.Series(used)).cast(pl.String)):
+        return np.where(used, np.cumsum(used, dtype=np.int32) - 1, -1).astype(np.int32)
+    return vocabulary.match(keys).astype(np.int32)
+
+
 def divide(rows: Rows, users: Vocabulary, items: Vocabulary, seed: int) -> _Parts:
     """Return the interactions by part, as rows of users and items.
 
@@ -548,8 +561,8 @@ def divide(rows: Rows, users: Vocabulary, items: Vocabulary, seed: int) -> _Part
         seed: Of the draw.
     """
     frame = rows.frame
-    row_of_user = users.match(rows.ids["user"]).astype(np.int32)
-    row_of_item = items.match(rows.ids["item"]).astype(np.int32)
+    row_of_user = _rows_of(rows, "user", users)
+    row_of_item = _rows_of(rows, "item", items)
     if isinstance(frame, StoredRows):
         generator = numpy_generator(seed, "split")
         return divide_stored(frame, (row_of_user, row_of_item), rows.split, rows.shares, generator)

@@ -23,8 +23,8 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
 _UNITS = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}
 _LEAST = 256 << 20
 _PROGRAM = 224 << 20  # what the program and its libraries take before a row is read
-_BYTES_PER_KEY, _BYTES_PER_ROW = 100, 120  # of a dictionary while it is sorted, of rows likewise
-_FOR_IDS = 0.3  # of what the program leaves, for one copy of all ids; two fifths are for rows
+_BYTES_PER_KEY, _BYTES_PER_ROW = 120, 120  # of a dictionary while it is sorted, of rows likewise
+_FOR_IDS = 0.2  # of what the program leaves, for a copy of all ids; four more are at work
 
 
 def memory_size(given: str | float | int) -> int:
