@@ -136,7 +136,11 @@ def run(arguments: Sequence[str]) -> int:
     """
     try:
         world = World.here()
-        _check_together(world, arguments)
+        named = next((word for word in arguments if word in _COMMANDS or word in _GROUPS), None)
+        if world.size > 1 and named in _FIRST:
+            return _first_runs(world, arguments)
+
+        _check_together(world, named)
         if world.first:
             return _run(arguments)
 
@@ -146,17 +150,33 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(str(error), 2)
 
 
+_FIRST = ("build",)
+"""Commands of which the first process does all, while others that torchrun started wait."""
+
 _TOGETHER = ("train", "tune", "ablate", "recommend", "explain-batch", "export")
 """Commands that processes started by torchrun share."""
 
 
-def _check_together(world: World, arguments: Sequence[str]) -> None:
+def _first_runs(world: World, arguments: Sequence[str]) -> int:
+    """Run a command in the first process, and end all of them with its exit code.
+
+    Raises:
+        WorldError: In the others, if it ended with a bug.
+    """
+    world.hear()  # all are there, and will notice when one ends
+    if world.first:
+        code = _run(arguments)
+        world.hear(code)
+        return code
+    return int(world.hear(patient=True))
+
+
+def _check_together(world: World, named: str | None) -> None:
     """Refuse a command that every process would do again."""
-    named = next((word for word in arguments if word in _COMMANDS or word in _GROUPS), None)
     if world.size > 1 and named is not None and named not in _TOGETHER:
         raise ConfigError(
             f"kgrec {named} is the work of one process. Start it without torchrun, which is for "
-            f"{', '.join(_TOGETHER)}."
+            f"{', '.join((*_FIRST, *_TOGETHER))}."
         )
 
 

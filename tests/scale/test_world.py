@@ -1,6 +1,7 @@
 """Who a process is, and what it says when it does not find the others."""
 
 import ast
+import json
 import os
 import socket
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import pytest
 import torch
 
+from kgrec.cli import run
 from kgrec.errors import ConfigError, WorldError
 from kgrec.runs.run import build_model
 from kgrec.runs.settings import choose
@@ -194,6 +196,45 @@ def test_a_rank_without_memory_says_so_and_the_other_ends(root, tmp_path):
     assert "Traceback" not in "".join(errors)
 
 
+DIES = """
+import os, sys
+import kgrec.cli
+if os.environ["RANK"] == "0":
+    kgrec.cli._run = lambda arguments: os.kill(os.getpid(), 9)
+sys.exit(kgrec.cli.run(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+def test_the_first_builds_while_others_wait(root, tmp_path):
+    """One dataset, the same as alone; bad input is told once, and all end with its code."""
+    log = tmp_path / "log.csv"
+    log.write_text("user,item,time\n" + "".join(f"u{n % 7},i{n % 5},{n}\n" for n in range(35)))
+    words = ["build", "--interactions", str(log), "--split", "random", "--out"]
+    codes, errors = start(2, root, "-m", "kgrec", *words, str(tmp_path / "two"))
+    assert codes == [0, 0], errors
+    assert run([*words, str(tmp_path / "one")]) == 0
+    sums = [
+        json.loads((tmp_path / name / "manifest.json").read_text())["files"]
+        for name in ("one", "two")
+    ]
+    for files in sums:
+        del files["dataset.json"]  # which has its name
+    assert sums[0] == sums[1]
+    assert sums[0]
+
+    bad = [*words[:2], str(tmp_path / "absent.csv"), *words[3:], str(tmp_path / "none")]
+    codes, errors = start(2, root, "-m", "kgrec", *bad)
+    assert codes == [2, 2]
+    assert [error.count("kgrec: ") for error in errors] == [1, 0]
+
+    codes, errors = start(2, root, "-c", DIES, *words, str(tmp_path / "none"))
+    assert codes == [-9, 2]
+    # torch speaks of its sockets around the line
+    assert errors[1].count("kgrec: rank 1 of 2 has lost the others") == 1
+    assert not (tmp_path / "none").exists()
+
+
 @pytest.mark.slow
 def test_torchrun_of_one_process_changes_no_byte(root, tmp_path):
     """And of two that cannot start it says so, and exits with 1."""
@@ -299,8 +340,6 @@ def test_a_timeout_is_a_number(environment, monkeypatch):
 
 
 def test_errors_name_the_rank_once(environment, capsys):
-    from kgrec.cli import run
-
     environment(RANK="1", WORLD_SIZE="2")
     assert run(["info", "films"]) == 2
     assert capsys.readouterr().err.startswith(
