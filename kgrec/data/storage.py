@@ -82,7 +82,7 @@ def save_dataset(dataset: Dataset, path: FilePath) -> Dataset:
             json.dumps(_about(dataset), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
         )
 
-    return open_dataset(path)
+    return _opened(path, written=True)
 
 
 def _about(dataset: Dataset) -> dict[str, Any]:
@@ -197,8 +197,12 @@ def open_dataset(path: FilePath) -> Dataset:
         CheckpointError: If the folder is not a dataset, of another version, damaged, or contradicts
             itself.
     """
+    return _opened(path, written=False)
+
+
+def _opened(path: FilePath, *, written: bool) -> Dataset:
     refuse_after_fork(f"{path}: opening a dataset or run")
-    sums = check_folder(path, KIND, VERSION)
+    sums = check_folder(path, KIND, VERSION, written=written)
     opened = _Opened(Path(path), frozenset(sums))
 
     try:

@@ -82,8 +82,16 @@ def folder_kind(path: FilePath) -> str | None:
     return None
 
 
-def check_folder(path: FilePath, kind: str, version: int) -> dict[str, str]:
+def check_folder(
+    path: FilePath, kind: str, version: int, *, written: bool = False
+) -> dict[str, str]:
     """Return the SHA-256 per file of a stored folder, after checking them all.
+
+    Args:
+        path: The folder.
+        kind: What it must be.
+        version: The version that it must have.
+        written: Whether this process has just written it: the sums then are those of that time.
 
     Raises:
         MissingFileError: If there is no such folder.
@@ -110,7 +118,7 @@ def check_folder(path: FilePath, kind: str, version: int) -> dict[str, str]:
     if not isinstance(files, dict) or not files:
         raise CheckpointError(f"{folder / MANIFEST}: names no files. Make the {kind} again.")
 
-    return {name: _checked(folder, name, entry, kind) for name, entry in files.items()}
+    return {name: _checked(folder, name, entry, kind, written) for name, entry in files.items()}
 
 
 def combined_sum(sums: dict[str, str]) -> str:
@@ -120,7 +128,7 @@ def combined_sum(sums: dict[str, str]) -> str:
     ).hexdigest()
 
 
-def _checked(folder: Path, name: str, entry: object, kind: str) -> str:
+def _checked(folder: Path, name: str, entry: object, kind: str, written: bool) -> str:
     if (
         not isinstance(entry, dict)
         or Path(name).name != name
@@ -142,7 +150,7 @@ def _checked(folder: Path, name: str, entry: object, kind: str) -> str:
             f"manifest says. Make the {kind} again."
         )
 
-    found = sha256(file)
+    found = str(entry.get("sha256")) if written else sha256(file)
     if found != entry.get("sha256"):
         raise CheckpointError(
             f"{file}: its SHA-256 is not the manifest's: the file was changed or damaged. Make "

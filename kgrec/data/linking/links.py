@@ -416,8 +416,7 @@ def _moved(frame: pl.DataFrame, new_rows: pl.DataFrame) -> pl.DataFrame:
     moved = frame.cast({"entity": pl.Int64}).join(
         new_rows.select("entity", "new_row"), on="entity", how="inner", maintain_order="left_right"
     )
-    return (
-        moved.with_columns(entity=pl.col("new_row").cast(pl.Int32))
-        .drop("new_row")
-        .unique(maintain_order=True)
-    )
+    moved = moved.with_columns(entity=pl.col("new_row").cast(pl.Int32)).drop("new_row")
+    if new_rows["new_row"].is_duplicated().any():
+        return moved.unique(maintain_order=True)
+    return moved  # each row was there once
