@@ -147,7 +147,12 @@ def link(
     new_rows = _new_rows(
         pairs, len(items), _mask(len(triples.entities), triples.head, triples.tail)
     )
-    copied, repeated = _copied(triples, new_rows)
+    row = _single_rows(new_rows, len(triples.entities))
+    if row is None:
+        copied, repeated = _copied(triples, new_rows)
+    else:
+        copied, repeated = replace(triples, head=row[triples.head], tail=row[triples.tail]), ()
+
     entities, collisions = _keys(items, triples.entities, pairs, new_rows)
     labels = _labels(triples.labels, new_rows, item_labels, len(entities))
     if collisions:
@@ -164,8 +169,8 @@ def link(
         copied,
         entities=entities,
         labels=labels,
-        types=_moved(triples.types, new_rows),
-        attributes=_moved(triples.attributes, new_rows),
+        types=_moved(triples.types, new_rows, row),
+        attributes=_moved(triples.attributes, new_rows, row),
     )
 
     return Linked(graph, counts, (*dropped, *repeated), _alike(items, triples, links))
@@ -295,14 +300,21 @@ def _new_rows(pairs: pl.DataFrame, num_items: int, used: np.ndarray) -> pl.DataF
     return pl.concat([linked, others.cast({"entity": pl.Int64, "new_row": pl.Int64})])
 
 
+def _single_rows(new_rows: pl.DataFrame, size: int) -> np.ndarray | None:
+    """Return the new row of each entity, -1 for none; None where some have several or share one."""
+    if new_rows["copied"].any():
+        return None
+
+    row = np.full(size, -1, dtype=np.int32)
+    row[new_rows["entity"].to_numpy()] = new_rows["new_row"].to_numpy()
+    return row
+
+
 def _copied(triples: Triples, new_rows: pl.DataFrame) -> tuple[Triples, tuple[Dropped, ...]]:
     """Return the triples between new_rows.
 
     One per combination of its head's and its tail's new_rows.
     """
-    if not new_rows["copied"].any():
-        return _renumbered(triples, new_rows), ()
-
     ways = np.bincount(new_rows["entity"].to_numpy(), minlength=len(triples.entities))
     if len(triples):
         total = int((ways[triples.head].astype(np.float64) * ways[triples.tail]).sum())
@@ -347,13 +359,6 @@ def _copied(triples: Triples, new_rows: pl.DataFrame) -> tuple[Triples, tuple[Dr
         taken, head=kept["head"].to_numpy(), tail=kept["tail"].to_numpy(), locator=locator
     )
     return moved, tuple(Dropped("triples", why, count) for why, count in counts if count)
-
-
-def _renumbered(triples: Triples, new_rows: pl.DataFrame) -> Triples:
-    """Return the triples where every entity that is left has one new_row of its own."""
-    new_row = np.full(len(triples.entities), -1, dtype=np.int32)
-    new_row[new_rows["entity"].to_numpy()] = new_rows["new_row"].to_numpy()
-    return replace(triples, head=new_row[triples.head], tail=new_row[triples.tail])
 
 
 def _keys(
@@ -412,11 +417,17 @@ def _labels(
     return pl.select(pl.coalesce(given, merged["label"]).alias("label")).to_series()
 
 
-def _moved(frame: pl.DataFrame, new_rows: pl.DataFrame) -> pl.DataFrame:
+def _moved(frame: pl.DataFrame, new_rows: pl.DataFrame, row: np.ndarray | None) -> pl.DataFrame:
+    """Return what is said of entities under their new rows, all or one of each."""
+    if row is not None:
+        entity = pl.Series("entity", row[frame["entity"].to_numpy()])
+        return frame.with_columns(entity).filter(entity >= 0)
+
     moved = frame.cast({"entity": pl.Int64}).join(
         new_rows.select("entity", "new_row"), on="entity", how="inner", maintain_order="left_right"
     )
-    moved = moved.with_columns(entity=pl.col("new_row").cast(pl.Int32)).drop("new_row")
-    if new_rows["new_row"].is_duplicated().any():
-        return moved.unique(maintain_order=True)
-    return moved  # each row was there once
+    return (
+        moved.with_columns(entity=pl.col("new_row").cast(pl.Int32))
+        .drop("new_row")
+        .unique(maintain_order=True)
+    )
