@@ -70,6 +70,8 @@ SMALL = {
     "kgnn-ls": ("KGNNLS", {"num_neighbors": 4, "ls_weight": 0.5, "learning_rate": 1e-3}, 5),
     "ripplenet": ("RippleNet", {"memory": 16, "learning_rate": 1e-3}, 5),
     "mkr": ("MKR", {"learning_rate": 1e-3}, 5),
+    "ktup": ("KTUP", {"learning_rate": 1e-3}, 5),
+    "mcclk": ("MCCLK", {"learning_rate": 1e-3, "l2_weight": 1e-5}, 5),
     "fm": ("FM", FIELDS, 3),
     "ffm": ("FFM", FIELDS | {"dim": 10}, 3),
     "nfm": ("NFM", FIELDS | {"layers": (64, 64, 64), "dropout": 0.0}, 3),

@@ -39,13 +39,15 @@ class UltraGCNConfig:
         w4: What it counts for by beta; 1 in the authors' code.
         negatives: Items drawn for each interaction, whether used or not; 1,500 in the authors' code
             on Gowalla. 0 takes the mean over all items, which is what the draws estimate.
-        negative_weight: Weight of the mean over the negatives; 300 in the authors' code.
+        negative_weight: Weight of the mean over the negatives; 300 in the authors' code on Gowalla.
+            0 takes what that is for each of its 40,981 items, times the items of the catalog.
         neighbors: Most co-used items S of each item; 10 in the paper.
         neighbor_weight: Weight lambda of the items near those used; 5e-4 in the authors' code.
         form: Weights omega of near items: as the authors' "code", or as Eq. (13) of the "paper".
         l2_weight: Weight gamma of half the squared norms of all parameters; 1e-4 in the authors'
             code.
-        init_scale: Standard deviation of the initial embeddings; 1e-4 in the authors' code.
+        init_scale: Standard deviation of the initial embeddings; 1e-4 in the authors' code, whose
+            trainings take hundreds of epochs to leave it.
     """
 
     dim: int = 64
@@ -54,12 +56,12 @@ class UltraGCNConfig:
     w3: float = 1e-6
     w4: float = 1.0
     negatives: int = 0
-    negative_weight: float = 300.0
+    negative_weight: float = 0.0
     neighbors: int = 10
     neighbor_weight: float = 5e-4
     form: Literal["code", "paper"] = "code"
     l2_weight: float = 1e-4
-    init_scale: float = 1e-4
+    init_scale: float = 0.1
 
     def __post_init__(self) -> None:
         """Reject values out of range."""
@@ -74,6 +76,8 @@ class UltraGCNConfig:
             raise ConfigError('UltraGCN needs form "code" or "paper".')
 
 
+_PER_ITEM = 300 / 40_981
+_PUBLISHED = {"negatives": 1500, "negative_weight": 300.0, "init_scale": 1e-4}
 _PUBLISHED_TRAINING = {
     "epochs": 2000,
     "patience": 0,
@@ -82,15 +86,15 @@ _PUBLISHED_TRAINING = {
 }
 
 PRESETS = {
-    "default": Preset(train={"learning_rate": 0.002, "epochs": 100}),
-    "paper": Preset({"negatives": 1500, "form": "paper"}, _PUBLISHED_TRAINING),
-    "official": Preset({"negatives": 1500, "form": "code"}, _PUBLISHED_TRAINING),
+    "default": Preset(train={"learning_rate": 0.005, "epochs": 100}),
+    "paper": Preset({"form": "paper"} | _PUBLISHED, _PUBLISHED_TRAINING),
+    "official": Preset({"form": "code"} | _PUBLISHED, _PUBLISHED_TRAINING),
     "fast": Preset(train={"learning_rate": 0.01, "epochs": 20, "patience": 3}),
 }
 
 SPACE = {
     "learning_rate": Span(2e-4, 1e-2, log=True),
-    "negative_weight": Span(10.0, 1000.0, log=True),
+    "negative_weight": Span(1.0, 1000.0, log=True),
     "neighbor_weight": Span(1e-4, 5.0, log=True),
     "l2_weight": Span(1e-5, 1e-2, log=True),
     "batch_size": (512, 1024, 2048),
@@ -179,13 +183,14 @@ class UltraGCN(Recommender):
             scores = user @ self.items.T
             factor = self.item_factor.unsqueeze(0)
 
+        weight = config.negative_weight or _PER_ITEM * len(self.items)
         by_negative = config.w3 + config.w4 * beta.unsqueeze(1) * factor
         near = self.near[batch.positive]  # (batch, S)
         pull = self.omega[batch.positive] * softplus(-_products(user, self.items, near))
 
         return {
             "positive": (by_positive * softplus(-own)).mean(),
-            "negative": config.negative_weight * (by_negative * softplus(scores)).mean(),
+            "negative": weight * (by_negative * softplus(scores)).mean(),
             "near": config.neighbor_weight * pull.sum() / len(user),
             "l2": config.l2_weight / len(user) * half_squares(self.parameters()),
         }

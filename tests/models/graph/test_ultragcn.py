@@ -66,7 +66,9 @@ class TestUltraGCN(RecommenderContract):
     @pytest.mark.parametrize("negatives", [0, 6])
     def test_loss_and_gradient_pair_by_pair(self, negatives):
         settings = {"w1": 0.3, "w3": 0.2, "neighbor_weight": 0.7, "l2_weight": 0.05}
-        train, model = random_model(negatives=negatives, neighbors=3, **settings)
+        train, model = random_model(
+            negatives=negatives, negative_weight=300.0, neighbors=3, **settings
+        )
         model.plan().begin_epoch(2, 5)
         if negatives:
             key = derive(derive(5, "drawn items", 2), "negatives", 1)
@@ -104,6 +106,13 @@ class TestUltraGCN(RecommenderContract):
         _, drawn = random_model(negatives=4000)
         got, expected = (model.loss(BATCH)["negative"].detach() for model in (drawn, exact))
         assert float(got) == pytest.approx(float(expected), rel=0.02)
+
+    def test_without_a_weight_negatives_count_by_the_size_of_the_catalog(self):
+        """As 300 does on 40,981 items."""
+        train, own = random_model(negative_weight=0.0)
+        _, given = random_model(negative_weight=300 * train.shape[1] / 40_981)
+        got, expected = (model.loss(BATCH)["negative"].detach() for model in (own, given))
+        assert float(got) == pytest.approx(float(expected), rel=1e-9)
 
     def test_near_items_alone_carry_a_taste_over(self):
         """Without negatives' say, an item is scored by what it is used together with."""
