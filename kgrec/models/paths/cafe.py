@@ -20,7 +20,15 @@ from kgrec.graph.ckg import CollaborativeKG
 from kgrec.graph.reach import reached
 from kgrec.models.base import Objective, Plan, Preset, Recommender, Span
 from kgrec.models.paths.beams import Walker, Walks, WalkScorer
-from kgrec.models.paths.patterns import TypedSteps, drawn_walks, likeliest, mined, shares, tree_of
+from kgrec.models.paths.patterns import (
+    TypedSteps,
+    mined,
+    other_ends,
+    shares,
+    tree_of,
+    walk_tree,
+    walks_to_used,
+)
 from kgrec.models.paths.vectors import all_facts, moved_facts
 from kgrec.models.sources import Users
 from kgrec.nn.dense import dense
@@ -111,6 +119,27 @@ SPACE = {
 }
 
 
+def walk_losses(
+    logit: Float[Tensor, "batch _ cand"], mistaken: Bool[Tensor, "batch _"]
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """Return the path loss and the rank loss of walks, 0 of none.
+
+    Args:
+        logit: h_j . e of the node of each step, first, and of other nodes.
+        mistaken: Which of the last step's others are the user's items: they do not count.
+
+    Source: Xian et al., CAFE, CIKM 2020, the fine stage. https://arxiv.org/abs/2010.15620
+    """
+    counts = torch.ones_like(logit)
+    counts[:, -1, 1:] = (~mistaken).to(logit.dtype)
+    sign = torch.ones_like(logit)
+    sign[:, :, 0] = -1
+    walks = max(len(logit), 1)
+    path = (softplus(sign * logit) * counts).sum() / walks
+    above = softplus(logit[:, -1, 1:] - logit[:, -1, :1]) * counts[:, -1, 1:]
+    return path, above.sum() / walks / max(mistaken.shape[1], 1)
+
+
 class CAFE(Recommender):
     """Choose how many paths of which patterns a user is worth, then find them by neural modules.
 
@@ -199,49 +228,23 @@ class CAFE(Recommender):
         """Return the losses of walks by patterns that lead users to their items."""
         row = torch.arange(len(batch.user), device=self.device)
         row = row.repeat_interleave(self.config.walks)
-        user, draws = batch.user[row], self._draws
-        pattern = torch.randint(len(self.kinds), row.shape, generator=draws, device=self.device)
-        start, kinds = user + self.ckg.num_entities, self.kinds[pattern]
-        nodes, _, held = drawn_walks(self.steps, start, list(kinds.T), draws)
-        held = held & self.steps.used(user, nodes[:, -1]) & (nodes[:, -1] != nodes[:, 1])
-        row, user, kinds, nodes = row[held], user[held], kinds[held], nodes[held]
-        pools = torch.cat([kinds[:, :-1], torch.zeros_like(kinds[:, :1])], 1)  # used items last
-        other = self.steps.draw_end(pools.flatten(), self.config.negatives, draws)
-        other = other.view(*kinds.shape, -1)
-        mistaken = self.steps.used(user.unsqueeze(1).expand_as(other[:, -1]), other[:, -1])
-        state = take_rows(
-            self.states(batch.user).flatten(0, 1),
-            (self.places[pattern[held]] * len(batch.user) + row.unsqueeze(1)).flatten(),
-        ).view(*kinds.shape, -1)
-        return self.learned(state, nodes[:, 1:], other, mistaken)
-
-    def learned(
-        self,
-        state: Float[Tensor, "batch _ dim"],
-        true: Int[Tensor, "batch _"],
-        other: Int[Tensor, "batch _ cand"],
-        mistaken: Bool[Tensor, "batch cand"],
-    ) -> Mapping[str, Float[Tensor, ""]]:
-        """Return the path loss and the rank loss of walks.
-
-        Args:
-            state: State at each step.
-            true: Node of each step.
-            other: Other nodes that each step might have ended at.
-            mistaken: Which of the last step's are the user's items.
-        """
-        ends = torch.cat([true.unsqueeze(2), other], 2)
+        pattern = torch.randint(
+            len(self.kinds), row.shape, generator=self._draws, device=self.device
+        )
+        relations = list(self.kinds[pattern].T)
+        walks = walks_to_used(self.steps, batch.user[row], relations, self._draws)
+        parts = (row, pattern, *walks[:2])
+        row, pattern, nodes, kinds = (part[walks[2]] for part in parts)
+        other, mistaken = other_ends(
+            self.steps, batch.user[row], kinds, self.config.negatives, self._draws
+        )
+        ends = torch.cat([nodes[:, 1:].unsqueeze(2), other], 2)
         vectors = take_rows(self.nodes, ends.flatten()).view(*ends.shape, -1)
-        logit = (vectors @ state.unsqueeze(3)).squeeze(3)
-        counts = torch.ones_like(logit)
-        counts[:, -1, 1:] = (~mistaken).to(logit.dtype)
-        sign = torch.ones_like(logit)
-        sign[:, :, 0] = -1
-        path = (softplus(sign * logit) * counts).sum()
-        rank = (softplus(logit[:, -1, 1:] - logit[:, -1, :1]) * counts[:, -1, 1:]).sum()
-        count = max(len(true), 1)
-        weight = self.config.rank_weight / self.config.negatives
-        return {"path": path / count, "rank": weight * rank / count}
+        at = self.places[pattern] * len(batch.user) + row.unsqueeze(1)
+        state = take_rows(self.states(batch.user).flatten(0, 1), at.flatten())
+        logit = (vectors @ state.view(*at.shape, -1, 1)).squeeze(3)
+        path, rank = walk_losses(logit, mistaken)
+        return {"path": path, "rank": self.config.rank_weight * rank}
 
     def plan(self) -> Plan:
         """Return an epoch of facts and an epoch of walks, in turn; before them facts alone."""
@@ -268,17 +271,11 @@ class CAFE(Recommender):
             last: h_L . v of each pattern, user and item.
         """
         items = torch.arange(self.ckg.num_items, device=self.device)
-        own = self._used(user, items)
+        own = self.steps.used_by(user, items)
         share = own / own.sum(1, keepdim=True).clamp(min=1)
         rest = ~own / (~own).sum(1, keepdim=True).clamp(min=1)
         prominence = (logsigmoid(last) * (share - rest)).sum(2).T
         return shares(prominence, self.config.paths, self.config.pattern_paths)
-
-    def _used(
-        self, user: Int[Tensor, " batch"], nodes: Int[Tensor, " nodes"]
-    ) -> Bool[Tensor, "batch nodes"]:
-        shape = len(user), len(nodes)
-        return self.steps.used(user.unsqueeze(1).expand(shape), nodes.expand(shape))
 
     def _last(self, states: Float[Tensor, "_ batch dim"]) -> Float[Tensor, "_ batch items"]:
         return states[self.places[:, -1]] @ self.nodes[: self.ckg.num_items].T
@@ -298,23 +295,11 @@ class CAFE(Recommender):
         for step in self.places.T:
             width.index_add_(1, step, worth)
 
-        owner = torch.arange(len(user), device=self.device)
-        chance = states.new_zeros(len(user))
-        root = owner, (user + self.ckg.num_entities).unsqueeze(1), chance
-        found = list[tuple[Tensor, Tensor, Tensor]]()
-        for at, (parent, relation) in enumerate(self.tree):
-            _, nodes, _ = before = found[parent] if parent >= 0 else root
-            entry, end, column = self.steps.each(nodes[:, -1], relation, self.config.max_edges)
-            ends = self.steps.ends(relation)
-            step = logsigmoid(states[at] @ self.nodes[ends].T)
-            if nodes.shape[1] == self.config.length:
-                step = step.masked_fill(self._used(user, ends), -torch.inf)
-            if nodes.shape[1] > 1:
-                fresh = end != nodes[entry, -2]
-                entry, end, column = entry[fresh], end[fresh], column[fresh]
+        def chances(at: int, ends: Tensor) -> Tensor:
+            return logsigmoid(states[at] @ self.nodes[ends].T)
 
-            found.append(likeliest(before, (entry, end, column), step, width[:, at]))
-
+        most = self.config.max_edges
+        found = walk_tree(self.steps, self.tree, user, chances, width, most)
         leaves = [found[place] for place in self.places[:, -1].tolist()]
         kinds = [self.kinds[p].expand(len(leaf[0]), -1) for p, leaf in enumerate(leaves)]
         owner, nodes, chance = (torch.cat(part) for part in zip(*leaves, strict=True))

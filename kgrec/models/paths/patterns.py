@@ -1,7 +1,7 @@
 """Patterns of walks: sequences of relations, mined from a graph, and the tree of their prefixes."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from kgrec.graph.ckg import CollaborativeKG
 
 Pattern = tuple[int, ...]
+Paths = tuple[Int[Tensor, " _"], Int[Tensor, "_ _"], Float[Tensor, " _"]]
 
 _MINED_WALKS = 50_000
 
@@ -33,7 +34,7 @@ class TypedSteps(nn.Module):
 
     def __init__(self, ckg: CollaborativeKG) -> None:
         super().__init__()
-        self._ckg = ckg
+        self.ckg = ckg
         self._kinds = kinds = 2 * ckg.num_relations
         facts = np.unique(np.stack(ckg.both_ways(), 1), axis=0).reshape(-1, 3)
         facts = np.random.default_rng(0).permutation(facts)  # of too many, any are seen
@@ -103,9 +104,16 @@ class TypedSteps(nn.Module):
         self, user: Int[Tensor, "*batch"], node: Int[Tensor, "*batch"]
     ) -> Bool[Tensor, "*batch"]:
         """Return which nodes are items that users (rows) have used."""
-        key = user * self._ckg.num_items + node
+        key = user * self.ckg.num_items + node
         at = torch.searchsorted(self._likes[:-1], key)
-        return (self._likes[at] == key) & (node < self._ckg.num_items)
+        return (self._likes[at] == key) & (node < self.ckg.num_items)
+
+    def used_by(
+        self, user: Int[Tensor, " batch"], nodes: Int[Tensor, " nodes"]
+    ) -> Bool[Tensor, "batch nodes"]:
+        """Return which of the same nodes are items that each user has used."""
+        shape = len(user), len(nodes)
+        return self.used(user.unsqueeze(1).expand(shape), nodes.expand(shape))
 
     def _range(self, node: Tensor, relation: Tensor) -> tuple[Tensor, Tensor]:
         """Return where the facts begin, and how many there are."""
@@ -120,17 +128,17 @@ def _below(size: Tensor, draws: torch.Generator | None) -> Tensor:
     return (share * size).long()
 
 
-def drawn_walks(
+def walks_to_used(
     steps: TypedSteps,
-    start: Int[Tensor, " batch"],
+    user: Int[Tensor, " batch"],
     relations: list[Tensor] | int,
     draws: torch.Generator | None,
 ) -> tuple[Int[Tensor, "batch _"], Int[Tensor, "batch _"], Bool[Tensor, " batch"]]:
-    """Return the nodes and the relations of walks from nodes, a step by each of the relations, or so
-    many by any, and which go through: never straight back.
+    """Return the nodes and the relations of walks from users, a step by each of the relations, or so
+    many by any, and which lead to an item of the user: never straight back, nor to the first node.
     """
-    nodes, kinds = [start], list[Tensor]()
-    held = torch.ones_like(start, dtype=torch.bool)
+    nodes, kinds = [user + steps.ckg.num_entities], list[Tensor]()
+    held = torch.ones_like(user, dtype=torch.bool)
     for step in range(relations if isinstance(relations, int) else len(relations)):
         if isinstance(relations, int):
             kinds.append(steps.draw_relation(nodes[-1], draws))
@@ -144,7 +152,23 @@ def drawn_walks(
 
         nodes.append(end)
 
+    held = held & steps.used(user, nodes[-1]) & (nodes[-1] != nodes[1])
     return torch.stack(nodes, 1), torch.stack(kinds, 1), held
+
+
+def other_ends(
+    steps: TypedSteps,
+    user: Int[Tensor, " batch"],
+    relations: Int[Tensor, "batch _"],
+    count: int,
+    draws: torch.Generator | None,
+) -> tuple[Int[Tensor, "batch _ cand"], Bool[Tensor, "batch cand"]]:
+    """Return other nodes that steps by relations might have ended at, of the last step items that
+    somebody used, and which of the latter are the user's.
+    """
+    pools = torch.cat([relations[:, :-1], torch.zeros_like(relations[:, :1])], 1)
+    other = steps.draw_end(pools.flatten(), count, draws).view(*relations.shape, -1)
+    return other, steps.used(user.unsqueeze(1).expand_as(other[:, -1]), other[:, -1])
 
 
 def mined(ckg: CollaborativeKG, steps: TypedSteps, length: int, most: int) -> tuple[Pattern, ...]:
@@ -157,8 +181,7 @@ def mined(ckg: CollaborativeKG, steps: TypedSteps, length: int, most: int) -> tu
     draws = torch.Generator().manual_seed(0)
     users = torch.randperm(ckg.num_users, generator=draws)
     user = users[torch.arange(_MINED_WALKS) % len(users)]
-    nodes, relations, held = drawn_walks(steps, user + ckg.num_entities, length, draws)
-    held &= steps.used(user, nodes[:, -1]) & (nodes[:, -1] != nodes[:, 1])
+    _, relations, held = walks_to_used(steps, user, length, draws)
     found = Counter(map(tuple, relations[held].tolist()))
     in_turn = tuple(step % 2 * ckg.num_relations for step in range(length))
     ordered = sorted(found, key=lambda pattern: (-found[pattern], pattern))[:most]
@@ -193,12 +216,56 @@ def shares(prominence: Float[Tensor, "batch _"], total: int, most: int) -> Int[T
     return (total - place * most).clamp(0, most)
 
 
-def likeliest(
-    before: tuple[Tensor, Tensor, Tensor],
+def walk_tree(
+    steps: TypedSteps,
+    tree: Sequence[tuple[int, int]],
+    user: Int[Tensor, " batch"],
+    chances: Callable[[int, Tensor], Tensor],
+    width: Int[Tensor, "batch _"],
+    most: int,
+) -> list[Paths]:
+    """Return the paths of users at each prefix of a tree: whose each is, as a position in ``user``,
+    its nodes and its log-probability. None at a leaf ends at what the user has used.
+
+    Args:
+        steps: Where walkers can go.
+        tree: What ``tree_of`` returns.
+        user: User rows.
+        chances: Returns the log-probabilities of users' steps to nodes, by the prefix's place.
+        width: How many paths each user has at each prefix, at most.
+        most: Facts that are looked at from a node by a relation, at most.
+    """
+    start = (user + steps.ckg.num_entities).unsqueeze(1)
+    root = (
+        torch.arange(len(user), device=user.device),
+        start,
+        chances(0, user[:0]).new_zeros(len(user)),
+    )
+    inner = {parent for parent, _ in tree}
+    found: list[Paths] = []
+    for at, (parent, relation) in enumerate(tree):
+        before = found[parent] if parent >= 0 else root
+        nodes = before[1]
+        entry, end, column = steps.each(nodes[:, -1], relation, most)
+        ends = steps.ends(relation)
+        step = chances(at, ends)
+        if at not in inner:
+            step = step.masked_fill(steps.used_by(user, ends), -torch.inf)
+        if parent >= 0:
+            fresh = end != nodes[entry, -2]
+            entry, end, column = (part[fresh] for part in (entry, end, column))
+
+        found.append(_likeliest(before, (entry, end, column), step, width[:, at]))
+
+    return found
+
+
+def _likeliest(
+    before: Paths,
     steps: tuple[Tensor, Tensor, Tensor],
     chances: Float[Tensor, "batch _"],
     width: Int[Tensor, " batch"],
-) -> tuple[Int[Tensor, " _"], Int[Tensor, "_ _"], Float[Tensor, " _"]]:
+) -> Paths:
     """Return the likeliest paths that are one step longer, each owner's to different nodes: whose
     each is, its nodes, its log-probability.
 

@@ -12,7 +12,8 @@ from kgrec.batches import UserBatch
 from kgrec.errors import ConfigError
 from kgrec.graph import CollaborativeKG, verify_paths
 from kgrec.models import PathReasoner
-from kgrec.models.paths.cafe import CAFE, CAFEConfig
+from kgrec.models.paths import cafe
+from kgrec.models.paths.cafe import CAFE, CAFEConfig, walk_losses
 from kgrec.models.paths.patterns import TypedSteps, mined, shares, tree_of
 from kgrec.queries import queries
 from kgrec.testing import worlds
@@ -167,53 +168,55 @@ def test_paths_profile_and_ranking_are_those_of_every_path():
 
 @pytest.mark.usefixtures("_float64")
 def test_the_losses_of_walks_by_hand():
-    model = built(worlds.random_world(0), negatives=2, rank_weight=3.0)
-    state = torch.tensor([[[1.0, 0.0, 0.5], [0.0, -1.0, 2.0]]])
-    true, other = [4, 1], [[6, 7], [0, 3]]
-    losses = model.learned(
-        state, torch.tensor([true]), torch.tensor([other]), torch.tensor([[False, True]])
-    )
-    e = model.nodes.detach().numpy()
-
-    def p(step, node):
-        return 1 / (1 + np.exp(-np.dot(state[0, step].numpy(), e[node])))
-
-    path = -np.log([p(0, 4), 1 - p(0, 6), 1 - p(0, 7), p(1, 1), 1 - p(1, 0)]).sum()
-    margin = np.dot(state[0, 1].numpy(), e[1] - e[0])  # item 3 is the user's
-    assert losses["path"].item() == pytest.approx(path)
-    assert losses["rank"].item() == pytest.approx(3 / 2 * np.log1p(np.exp(-margin)))
+    """Two steps, the true end first: logits 1; 2 and 0, then -1; 3 and 1, the last the user's own."""
+    logit = torch.tensor([[[1.0, 2.0, 0.0], [-1.0, 3.0, 1.0]]])
+    path, rank = walk_losses(logit, torch.tensor([[False, True]]))
+    expected = [1 + np.exp(-1), 1 + np.exp(2), 2, 1 + np.exp(1), 1 + np.exp(3)]
+    assert path.item() == pytest.approx(np.log(expected).sum())
+    assert rank.item() == pytest.approx(np.log1p(np.exp(3 + 1)) / 2)
+    assert [part.item() for part in walk_losses(logit[:0], torch.zeros(0, 2).bool())] == [0, 0]
 
 
 @pytest.mark.usefixtures("_float64")
-def test_walks_of_training_lead_by_a_pattern_to_another_item_of_the_user(monkeypatch):
+def test_training_reads_each_walk_by_a_pattern_to_another_item_of_the_user(monkeypatch):
     data = worlds.random_world(1)
-    model = built(data, walks=4000)
+    model = built(data, walks=4000, negatives=2, rank_weight=3.0)
     model._reseed(1, 0)
-    seen = []
-    monkeypatch.setattr(model, "learned", lambda *parts: seen.append(parts) or {})
+    seen = {}
+
+    def kept(name):
+        function = getattr(cafe, name)
+        monkeypatch.setattr(cafe, name, lambda *a: seen.setdefault(name, (a, function(*a)))[1])
+
+    kept("walks_to_used")
+    kept("other_ends")
     user = torch.tensor([3, 0])
-    model.walk_loss(UserBatch(user, torch.zeros(2, 1).long(), torch.zeros(2, 1).bool()))
-    state, true, other, mistaken = seen[0]
-    walks = {
-        (nodes[1:], kinds, who)
+    losses = model.walk_loss(UserBatch(user, torch.zeros(2, 1).long(), torch.zeros(2, 1).bool()))
+    (_, whose, *_), (nodes, kinds, held) = seen["walks_to_used"]
+    (_, owner, *_), (other, mistaken) = seen["other_ends"]
+    assert torch.equal(owner, whose[held])
+    columns = [part.tolist() for part in (owner, nodes[held], kinds[held], other, mistaken)]
+    drawn = {(who, tuple(n), tuple(k)) for who, n, k, *_ in zip(*columns, strict=True)}
+    assert drawn == {
+        (who, n, k)
         for who in user.tolist()
-        for nodes, kinds in every_path(model.ckg, who, 3)
-        if kinds in model.patterns and nodes[-1] in likes(data, who) and nodes[-1] != nodes[1]
+        for n, k in every_path(model.ckg, who, 3)
+        if k in model.patterns and n[-1] in likes(data, who) and n[-1] != n[1]
     }
-    by_state = {
-        tuple(np.round(states_by_hand(model, who, kinds)[-1].tolist(), 9)): (kinds, who)
-        for who in user.tolist()
-        for kinds in model.patterns
-    }
-    warm = {int(item) for item in data.train.item}
-    drawn = set()
-    for h, nodes, others, wrong in zip(state, true, other, mistaken, strict=True):
-        kinds, who = by_state[tuple(np.round(h[-1].tolist(), 9))]
-        drawn.add((tuple(nodes.tolist()), kinds, who))
-        assert set(others[-1].tolist()) <= warm
-        assert wrong.tolist() == [item in likes(data, who) for item in others[-1].tolist()]
-    assert drawn == walks
     assert len(drawn) > 2
+
+    warm = {int(item) for item in data.train.item}
+    logits = []
+    with torch.no_grad():
+        states = {(who, k): states_by_hand(model, who, k) for who, _, k in drawn}
+        for who, n, k, others, wrong in zip(*columns, strict=True):
+            assert set(others[-1]) <= warm
+            assert wrong == [item in likes(data, who) for item in others[-1]]
+            steps = zip(states[who, tuple(k)], n[1:], others, strict=True)
+            logits.append([[float(h @ model.nodes[e]) for e in (t, *o)] for h, t, o in steps])
+        path, rank = walk_losses(torch.tensor(logits), mistaken)
+    assert losses["path"].item() == pytest.approx(path.item())
+    assert losses["rank"].item() == pytest.approx(3 * rank.item())
 
 
 def signposts():
