@@ -153,9 +153,10 @@ class CAFE(Recommender):
         loss = path loss + rank_weight * rank loss, over walks to items that the user used
         prominence  V_u(p) = mean of log P(v | u, p) over the user's items - the same over others
         profile     whole x_p <= pattern_paths, sum of x_p = paths, with the greatest sum x_p V_u(p)
-        ranking     the tree of the patterns' prefixes is walked once: at each prefix the steps that
-                    go on likeliest from the paths before it, as many as the x_p behind it; items
-                    stand by their likeliest path, the others behind by sum of x_p h_L . v
+        ranking     items by their likeliest path; the others behind, by sum of x_p h_L . v
+
+    Paths are found by walking the tree of the patterns' prefixes once: at each, of all steps that go
+    on from the paths before it, the likeliest are taken, as many as the x_p behind it.
 
     Vectors are learned by facts as in PGPR, before the first walk and an epoch for each of walks.
 
