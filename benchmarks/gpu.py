@@ -330,6 +330,7 @@ KNOWLEDGE = {
     "acf-kg": {},
     "ntn": {},
     "pgpr": {"embed_epochs": 1},
+    "cafe": {"embed_epochs": 1},
 }
 
 

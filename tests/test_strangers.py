@@ -35,7 +35,7 @@ LATE, STRANGER = (
     13,
 )  # users with validation interactions alone, and with test interactions alone
 TINY = {"epochs": 2, "batch_size": 32}
-PAIRWISE = ("mmoe", "shared-bottom", "ntn-head", "ntn-rating", "ntn", "pgpr")
+PAIRWISE = ("mmoe", "shared-bottom", "ntn-head", "ntn-rating", "ntn", "pgpr", "cafe")
 NETWORKS = [f"{name}{kg}" for name in ("nfm", "deepfm", "widedeep") for kg in ("", "-kg")]
 RANKING = [name for name, entry in MODELS.items() if "texts" not in entry.needs]
 

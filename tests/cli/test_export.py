@@ -25,7 +25,7 @@ FUNCTIONS = {
 NONE = (
     *("itemknn", "userknn", "rp3beta", "ease", "ease-kg", "gfcf", "dkn"),
     *("kgcn", "kgnn-ls", "ripplenet", "ktup", "mlp", "neumf"),
-    *("mmoe", "shared-bottom", "ntn-head", "ntn-rating", "ntn", "pgpr"),
+    *("mmoe", "shared-bottom", "ntn-head", "ntn-rating", "ntn", "pgpr", "cafe"),
     *(f"{name}{kg}" for name in ("nfm", "deepfm", "widedeep", "multvae") for kg in ("", "-kg")),
     *("content", "content-text", "slim", "kgfuse"),
     *("gru4rec", "sasrec", "youtubednn", "youtubednn-seq", "lstm-cnn"),

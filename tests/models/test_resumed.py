@@ -19,6 +19,7 @@ SETTINGS = {
     "irgan": {},
     "dualgan": {},
     "pgpr": {"hidden": (8,), "embed_epochs": 2, "walks": 2},
+    "cafe": {"hidden": (8,), "embed_epochs": 2, "walks": 20},
 }
 
 

@@ -1,4 +1,4 @@
-"""Ranking and reasons by a beam of a policy's walks."""
+"""Ranking and reasons by the walks that a model finds."""
 
 from typing import Protocol, runtime_checkable
 
@@ -14,12 +14,16 @@ from kgrec.models.paths.walks import Steps
 _USERS_AT_ONCE = 64
 
 
+Walks = tuple[Int[Tensor, " _"], Int[Tensor, "_ _"], Int[Tensor, "_ _"], Float[Tensor, " _"]]
+"""Whose each walk is, as a position in the users asked for, its nodes and its relations, and its
+log-probability."""
+
+
 @runtime_checkable
-class Policy(Protocol):
-    """A model that walks from users by a policy, and says how well items fit them."""
+class Finder(Protocol):
+    """A model that finds walks from users, and says how well items fit them."""
 
     ckg: CollaborativeKG
-    steps: Steps
 
     @property
     def device(self) -> torch.device:
@@ -27,6 +31,16 @@ class Policy(Protocol):
 
     def fits(self, user: Int[Tensor, " batch"]) -> Float[Tensor, "batch items"]:
         """Return how well each item of the catalog fits users."""
+
+    def walked(self, user: Int[Tensor, " batch"]) -> Walks:
+        """Return the walks found for users; relations beyond the graph's stay at the node."""
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """A model that walks from users by a policy."""
+
+    steps: Steps
 
     def start(self, user: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return where walks start: the node before, the relation of the last step, the node."""
@@ -38,11 +52,8 @@ class Policy(Protocol):
 
 
 @torch.no_grad()
-def beam(
-    policy: Policy, user: Int[Tensor, " batch"], widths: tuple[int, ...]
-) -> tuple[Int[Tensor, " _"], Int[Tensor, "_ _"], Int[Tensor, "_ _"], Float[Tensor, " _"]]:
-    """Return the likeliest walks of users: whose each is, as a position in ``user``, its nodes and
-    its relations, and its log-probability.
+def beam(policy: Policy, user: Int[Tensor, " batch"], widths: tuple[int, ...]) -> Walks:
+    """Return the likeliest walks of users.
 
     Args:
         policy: The model.
@@ -69,16 +80,17 @@ def beam(
 
 
 class WalkScorer:
-    """Ranks items that walks end at before the others, each by how well it fits.
+    """Ranks items that walks end at before the others, which stand by how well they fit.
 
     Args:
-        policy: The trained model.
-        widths: Widths of its beam.
+        finder: The trained model.
+        by_walk: Whether the items of walks stand by their likeliest walk; by how well they fit
+            otherwise.
     """
 
-    def __init__(self, policy: Policy, widths: tuple[int, ...]) -> None:
-        self._policy = policy
-        self._widths = widths
+    def __init__(self, finder: Finder, by_walk: bool = False) -> None:
+        self._finder = finder
+        self._by_walk = by_walk
 
     def __call__(
         self, query: Query, items: Int[Tensor, "batch cand"] | None = None
@@ -91,37 +103,41 @@ class WalkScorer:
         return scores.gather(1, items)
 
     def _scores(self, user: Tensor) -> Tensor:
-        scores = self._policy.fits(user)
+        scores = self._finder.fits(user)
         if not len(user):
             return scores
 
-        owner, nodes, _, _ = beam(self._policy, user, self._widths)
+        owner, nodes, _, chance = self._finder.walked(user)
         item = nodes[:, -1] < scores.shape[1]
-        found = torch.zeros_like(scores, dtype=torch.bool)
-        found[owner[item], nodes[item, -1]] = True
-        above = 1 + scores.amax(1, keepdim=True) - scores.amin(1, keepdim=True)
-        return scores + found * above
+        at = owner[item] * scores.shape[1] + nodes[item, -1]
+        best = torch.full_like(scores, -torch.inf).flatten()
+        best = best.scatter_reduce(0, at, chance[item], "amax").view_as(scores)
+        found = torch.isfinite(best)
+        worth = best if self._by_walk else scores
+        above = scores.amax(1, keepdim=True) + 1
+        lowest = worth.masked_fill(~found, torch.inf).amin(1, keepdim=True)
+        return torch.where(found, above + worth - lowest, scores)
 
 
 class Walker:
     """Gives the walks that lead a user to items not used yet.
 
     Args:
-        policy: The trained model.
-        widths: Widths of its beam.
+        finder: The trained model.
+        by_walk: Whether a walk's score is its log-probability; how well its item fits otherwise.
     """
 
-    def __init__(self, policy: Policy, widths: tuple[int, ...]) -> None:
-        self._policy = policy
-        self._widths = widths
+    def __init__(self, finder: Finder, by_walk: bool = False) -> None:
+        self._finder = finder
+        self._by_walk = by_walk
 
     @torch.no_grad()
     def paths(self, user: int, k: int) -> list[ReasonedPath]:
-        """Return the likeliest walk to each item, the item that fits best first."""
-        policy, ckg = self._policy, self._policy.ckg
-        row = torch.tensor([user], device=policy.device)
-        fits = policy.fits(row)[0].tolist()
-        _, nodes, relations, chance = beam(policy, row, self._widths)
+        """Return the likeliest walk to each item, the item with the highest score first."""
+        ckg = self._finder.ckg
+        row = torch.tensor([user], device=self._finder.device)
+        fits = self._finder.fits(row)[0].tolist()
+        _, nodes, relations, chance = self._finder.walked(row)
         users, items = ckg.interactions()
         seen = set(items[users == user].tolist())
         best: list[ReasonedPath] = []
@@ -133,10 +149,11 @@ class Walker:
             seen.add(end)
             path, kinds = [int(nodes[at, 0])], []
             for node, relation in zip(nodes[at, 1:].tolist(), relations[at].tolist(), strict=True):
-                if relation != policy.steps.stay:
+                if relation < 2 * ckg.num_relations:
                     path.append(node)
                     kinds.append(relation)
 
-            best.append(ReasonedPath(tuple(path), tuple(kinds), fits[end]))
+            score = float(chance[at]) if self._by_walk else fits[end]
+            best.append(ReasonedPath(tuple(path), tuple(kinds), score))
 
         return sorted(best, key=lambda path: -path.score)[:k]

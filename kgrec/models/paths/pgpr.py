@@ -18,13 +18,11 @@ from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.graph.reach import reached
 from kgrec.models.base import Objective, Plan, Preset, Recommender, Span
-from kgrec.models.paths.beams import Walker, WalkScorer
+from kgrec.models.paths.beams import Walker, Walks, WalkScorer, beam
+from kgrec.models.paths.vectors import all_facts, moved_facts
 from kgrec.models.paths.walks import Steps, best_steps
-from kgrec.models.triples.base import CorruptedFacts, TripleConfig
 from kgrec.nn.dense import dense, linear
 from kgrec.nn.init import normal
-from kgrec.nn.losses import l2, logistic
-from kgrec.ops.rows import take_rows
 from kgrec.random import derive
 
 _FEWEST_MOVES = 2  # one is a like itself
@@ -171,17 +169,7 @@ class PGPR(Recommender):
 
     def facts_loss(self, batch: CorruptedBatch) -> Float[Tensor, ""]:
         """Return the logistic loss of facts and corrupted ones, and L2."""
-        head, tail, other = (
-            take_rows(self.nodes, rows.flatten())
-            for rows in (batch.head, batch.tail, batch.negative)
-        )
-        other = other.view(*batch.negative.shape, -1)
-        relation = take_rows(self.relations, batch.relation)
-        kept = torch.where(batch.corrupts_head.unsqueeze(1), tail, head + relation)
-        moved = other + relation.unsqueeze(1) * batch.corrupts_head[:, None, None]
-        false = (moved @ kept.unsqueeze(2)).squeeze(2)
-        true = ((head + relation) * tail).sum(1)
-        return logistic(true, false) + self.config.l2_weight * l2(head, relation, tail)
+        return moved_facts(self.nodes, self.relations, batch, self.config.l2_weight)
 
     def fits(self, user: Int[Tensor, " batch"]) -> Float[Tensor, "batch items"]:
         """Return f(u, i) of all items."""
@@ -272,8 +260,7 @@ class PGPR(Recommender):
     def plan(self) -> Plan:
         """Return an epoch of facts and an epoch of walks, in turn; before them facts alone."""
         config = self.config
-        known = TripleConfig(config.dim, config.negatives, "uniform")
-        source = CorruptedFacts(self.ckg, torch.arange(len(self.ckg.head)), known)
+        source = all_facts(self.ckg, config.dim, config.negatives)
         vectors = self.nodes, self.relations
         facts = Objective(CorruptedBatch, self.facts_loss, vectors, name="facts", source=source)
         moved = (*self.body.parameters(), *self.actor.parameters(), *self.critic.parameters())
@@ -288,10 +275,14 @@ class PGPR(Recommender):
         """Return the users and items that the graph joins to an interaction."""
         return reached(self.ckg)
 
+    def walked(self, user: Int[Tensor, " batch"]) -> Walks:
+        """Return the walks of a beam of the policy."""
+        return beam(self, user, self.config.beams)
+
     def scorer(self) -> WalkScorer:
         """Return what ranks the items that walks end at before the others."""
-        return WalkScorer(self, self.config.beams)
+        return WalkScorer(self)
 
     def own_paths(self) -> Walker:
         """Return what gives the walks that end at items."""
-        return Walker(self, self.config.beams)
+        return Walker(self)
