@@ -17,7 +17,8 @@ from kgrec.batches import SampledBatch
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.known import Known
 from kgrec.errors import ConfigError
-from kgrec.graph.ckg import USER_FACT, CollaborativeKG
+from kgrec.graph.ckg import CollaborativeKG
+from kgrec.graph.common_neighbors import CommonNeighbors
 from kgrec.graph.reach import reached
 from kgrec.graph.relational import RelationalGraph
 from kgrec.graph.symmetric import PairGraph
@@ -26,7 +27,6 @@ from kgrec.models.knowledge.lightkg_effects import LightKGEffects
 from kgrec.models.sources import NegativeSource, Pairs
 from kgrec.nn.dropout import SeededDropout
 from kgrec.nn.init import glorot_uniform
-from kgrec.ops.csr import Csr
 from kgrec.ops.propagate import propagate
 from kgrec.ops.rows import take_rows, unit_rows
 from kgrec.random import derive
@@ -137,7 +137,7 @@ class LightKG(Recommender):
         self.ckg = ckg
         self.config = config
         self.graph = RelationalGraph(ckg)
-        self.near = _users_and_items(ckg)
+        self.near = CommonNeighbors(ckg)
         csr = self.graph.csr
         scale = PairGraph(ckg).csr.degree.double().clamp(min=1).rsqrt()
         norm = scale[csr.destinations()] * scale[csr.idx.long()]
@@ -201,29 +201,13 @@ class LightKG(Recommender):
         some = self.shard.share(len(distinct))
         rows = distinct[some]
         pairs = torch.outer(self.scale[rows], self.scale[columns])
-        alike = 1 - self.common(rows, columns) * pairs
+        alike = 1 - self.near.between(rows, columns, pairs.dtype) * pairs
         ends = (distinct, columns)
         left, right = (unit_rows(self.shard.rows(take_rows(self.nodes, end))) for end in ends)
         logits = left[some] @ right.T * alike / self.config.temperature
         each: Tensor = (1 - pairs) * torch.exp(logits)  # (distinct a, distinct b)
         total: Tensor = times_a[some].to(each.dtype) @ each @ times_b.to(each.dtype)
         return self.shard.sum(total, len(distinct))
-
-    def common(
-        self, rows: Int[Tensor, " batch"], columns: Int[Tensor, " cand"]
-    ) -> Float[Tensor, "batch cand"]:
-        """Return the number of common neighbors among users and items, one more for two that are
-        neighbors, of distinct nodes, ascending.
-        """
-        near, dtype = self.near.csr, self.nodes.dtype
-        left, right = (_neighbors(near, some, dtype) for some in (rows, columns))
-        counts: Tensor = torch.sparse.mm(left, right.T).to_dense()
-        beside = torch.zeros_like(counts)
-        at, neighbor = left.coalesce().indices()
-        column = torch.searchsorted(columns, neighbor).clamp(max=len(columns) - 1)
-        there = columns[column] == neighbor
-        beside[at[there], column[there]] = 1.0
-        return counts + beside
 
     def plan(self) -> Plan:
         """Return one objective on interactions with several negatives each."""
@@ -276,21 +260,3 @@ class LightKG(Recommender):
     def explanation_effects(self) -> LightKGEffects:
         """Return exact parts and effects: scores are linear."""
         return LightKGEffects(self)
-
-
-def _neighbors(csr: Csr, nodes: Int[Tensor, " _"], dtype: torch.dtype) -> Tensor:
-    """Return the neighbors of nodes among users and items, a sparse row of ones each."""
-    degree = csr.degree[nodes]
-    row = torch.repeat_interleave(torch.arange(len(nodes), device=nodes.device), degree)
-    within = torch.arange(len(row), device=row.device) - (degree.cumsum(0) - degree)[row]
-    at = csr.ptr[nodes][row] + within
-    ones = torch.ones(len(row), dtype=dtype, device=row.device)
-    size = (len(nodes), csr.num_nodes)
-    indices = torch.stack([row, csr.idx[at].long()])
-    return torch.sparse_coo_tensor(indices, ones, size, check_invariants=False)
-
-
-def _users_and_items(ckg: CollaborativeKG) -> PairGraph:
-    """Return the pairs of users and items that are neighbors."""
-    plain = [(end < ckg.num_items) | (end >= ckg.num_entities) for end in (ckg.head, ckg.tail)]
-    return PairGraph(ckg.take(plain[0] & plain[1] & (ckg.fact != USER_FACT)))

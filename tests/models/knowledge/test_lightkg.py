@@ -89,7 +89,10 @@ def test_vectors_are_those_of_dense_matrices(seed):
     torch.testing.assert_close(model().detach(), torch.from_numpy(by_hand(model)))
 
 
-def test_contrast_is_the_sum_over_all_pairs():
+@pytest.mark.parametrize("most", [0, 1 << 20])
+def test_contrast_is_the_sum_over_all_pairs(monkeypatch, most):
+    """By a table of all pairs, and without one."""
+    monkeypatch.setattr("kgrec.graph.common_neighbors.MOST_BYTES", most)
     model = random_model(2)
     ckg = model.ckg
     plain = set(range(ckg.num_items)) | set(range(ckg.num_entities, ckg.num_nodes))
