@@ -52,8 +52,10 @@ class DirectAUConfig:
             )
 
 
+_SMALL = {"num_layers": 1, "uniformity_weight": 0.3}  # docs/results/defaults.md
+
 PRESETS = {
-    "default": Preset(train={"learning_rate": 0.005, "epochs": 100}),
+    "default": Preset(_SMALL, {"learning_rate": 0.003, "epochs": 100, "batch_size": 2048}),
     "paper": Preset(
         {"num_layers": 0, "ranks": "product"},
         {
@@ -64,7 +66,7 @@ PRESETS = {
             "weight_decay": 1e-6,
         },
     ),
-    "fast": Preset(train={"learning_rate": 0.01, "epochs": 20, "patience": 3}),
+    "fast": Preset(_SMALL, {"learning_rate": 0.01, "epochs": 20, "patience": 3}),
 }
 
 SPACE = {
