@@ -18,10 +18,9 @@ from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.known import Known
 from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
-from kgrec.graph.common_neighbors import CommonNeighbors
 from kgrec.graph.reach import reached
 from kgrec.graph.relational import RelationalGraph
-from kgrec.graph.symmetric import PairGraph
+from kgrec.graph.symmetric import CommonNeighbors, PairGraph
 from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, Span, Split
 from kgrec.models.knowledge.lightkg_effects import LightKGEffects
 from kgrec.models.sources import NegativeSource, Pairs

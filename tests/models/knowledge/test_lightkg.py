@@ -92,7 +92,7 @@ def test_vectors_are_those_of_dense_matrices(seed):
 @pytest.mark.parametrize("most", [0, 1 << 20])
 def test_contrast_is_the_sum_over_all_pairs(monkeypatch, most):
     """By a table of all pairs, and without one."""
-    monkeypatch.setattr("kgrec.graph.common_neighbors.MOST_BYTES", most)
+    monkeypatch.setattr("kgrec.graph.symmetric.MOST_BYTES", most)
     model = random_model(2)
     ckg = model.ckg
     plain = set(range(ckg.num_items)) | set(range(ckg.num_entities, ckg.num_nodes))
