@@ -7,8 +7,8 @@ python benchmarks/defaults.py --report
     write docs/results/defaults.md of all that is there
 
 The others are the settings that results.py found on ml-100k (--found) and draws from the search
-space; "all" is every model. Of each, the share of the best NDCG@10 of its model on a data set is averaged over the data
-sets: a default is worth changing where another one reaches clearly more of it. The test parts are
+space; "all" is every model. Of each, the share of the best NDCG@10 of its model on a data set is
+averaged over the data sets: a default is worth changing where another one reaches clearly more of it. The test parts are
 not ranked. Seconds of the cap are processor time.
 """
 

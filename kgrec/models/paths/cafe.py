@@ -39,7 +39,7 @@ from kgrec.random import derive
 
 @dataclass(frozen=True, slots=True)
 class CAFEConfig:
-    """Hyper-parameters of CAFE.
+    """Hyper-parameters of CAFE. What is said to be the paper's was not checked against its text.
 
     Attributes:
         dim: Size of the vectors of nodes and relations; 100 in the paper.
