@@ -27,6 +27,20 @@ class _State:
     lost = False  # whether this process is a child without them
 
 
+def return_freed_memory() -> None:
+    """Return what was freed to the system, between steps whose largest tables do not live together.
+
+    glibc keeps freed blocks of up to 32 MB for later; of a graph of 3 million triples that was a
+    fifth of the memory a build took, and returning it took 5 ms. Does nothing without glibc.
+    """
+    if sys.platform == "linux":
+        import ctypes  # 2 ms of a start that rarely comes here
+
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
+
+
 def refuse_after_fork(what: str) -> None:
     """Refuse work that would wait for ever for threads that a fork has not copied.
 

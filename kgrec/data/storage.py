@@ -25,7 +25,7 @@ from kgrec.data.records.triples import Triples
 from kgrec.data.records.vocabulary import Vocabulary
 from kgrec.data.records.wording import Wording
 from kgrec.errors import CheckpointError, DataError
-from kgrec.process import refuse_after_fork
+from kgrec.process import refuse_after_fork, return_freed_memory
 
 KIND = "dataset"
 VERSION = 1
@@ -82,6 +82,7 @@ def save_dataset(dataset: Dataset, path: FilePath) -> Dataset:
             json.dumps(_about(dataset), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
         )
 
+    return_freed_memory()
     return _opened(path, written=True)
 
 

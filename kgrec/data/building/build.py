@@ -60,7 +60,7 @@ from kgrec.data.tables.id_forms import difference
 from kgrec.data.tables.roles import BY_NAME, BY_POSITION, GIVEN, USER, Known
 from kgrec.data.texts.spoiled import spoiled_labels
 from kgrec.errors import ConfigError, DataError, nearest
-from kgrec.process import refuse_after_fork
+from kgrec.process import refuse_after_fork, return_freed_memory
 from kgrec.random import numpy_generator
 
 _logger = logging.getLogger("kgrec.data")
@@ -124,6 +124,7 @@ def _built(sources: DatasetSources, options: BuildOptions, room: Room | None) ->
         check_reach(sources.graphs, len(items), options.reach)
 
     graph = _read_graph(sources, options, items, links, table, report)
+    return_freed_memory()
     if options.reach is not None:
         graph, lost = around_items(graph, len(items), *options.reach)
         report.dropped += lost

@@ -144,6 +144,9 @@ def read_rows(
     frame, ids = _by_key(frame, weighed.log.ids)
     events = weighed.events
     del log, weighed  # as large as what was made of them
+    for name in frame.columns:  # one by one: arrays of a column in pieces would each be a copy
+        frame = frame.with_columns(frame[name].rechunk())
+
     every = None
     if {"time", "weight"} <= set(frame.columns) and split in ("temporal", "leave-one-out"):
         every = frame.drop("part", "rating", strict=False)

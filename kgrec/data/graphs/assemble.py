@@ -242,10 +242,10 @@ def _joined(parts: Sequence[RawTriples], placed: bool) -> tuple[Joined, _Context
     }
     first = np.cumsum([0, *(len(part.sources) for part in parts)])
     of_triples = [
-        np.full(len(p.head), n) if p.source is None else p.source + n
+        np.full(len(p.head), n, np.uint16) if p.source is None else (p.source + n).astype(np.uint16)
         for p, n in zip(parts, first, strict=False)
     ]
-    triples["source"] = _concatenated([source.astype(np.uint16) for source in of_triples])
+    triples["source"] = _concatenated(of_triples)
     triples["locator"] = _concatenated(
         [part.locator.astype(np.int64, copy=False) for part in parts]
     )
@@ -537,7 +537,9 @@ def _marked(size: int, *rows: np.ndarray) -> np.ndarray:
 
 
 def _numbered(joined: Joined, context: _Context) -> Triples:
-    """Return the graph with its entities and its relations numbered apart."""
+    """Return the graph with its entities and its relations numbered apart; the arrays of ``joined``
+    go as those of the graph are made.
+    """
     terms = joined.terms
     triples = joined.triples
     size = len(terms)
@@ -555,9 +557,9 @@ def _numbered(joined: Joined, context: _Context) -> Triples:
     return Triples(
         entities=Vocabulary(terms.filter(pl.Series(entity >= 0)), kind="entity", checked=True),
         relations=Vocabulary(terms.filter(pl.Series(relation >= 0)), kind="relation", checked=True),
-        head=entity[triples["head"]],
-        relation=relation[triples["relation"]],
-        tail=entity[triples["tail"]],
+        head=entity[triples.pop("head")],
+        relation=relation[triples.pop("relation")],
+        tail=entity[triples.pop("tail")],
         source=triples["source"],
         locator=triples["locator"],
         sources=context.sources,
@@ -565,7 +567,7 @@ def _numbered(joined: Joined, context: _Context) -> Triples:
         relation_labels=_best_labels(joined.relation_labels, relation),
         relation_names=_names(joined, relation),
         types=_rows_of_entities(joined.types, entity).unique(maintain_order=True),
-        attributes=_rows_of_entities(attributes, entity).unique(maintain_order=True),
+        attributes=_distinct_literals(_rows_of_entities(attributes, entity)),
         dropped=context.dropped,
         graph=triples.get("graph", np.empty(0, dtype=np.int32)),
         graphs=context.graphs,
@@ -586,6 +588,16 @@ def _positions(mask: np.ndarray) -> np.ndarray:
 def _rows_of_entities(frame: pl.DataFrame, rows: np.ndarray) -> pl.DataFrame:
     entity = pl.Series("entity", rows[frame["term"].to_numpy()], dtype=pl.Int32)
     return frame.drop("term").insert_column(0, entity).filter(pl.col("entity") >= 0)
+
+
+def _distinct_literals(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return each literal once, where it came first; names of few kinds are compared as numbers,
+    which takes less memory.
+    """
+    few = pl.col("name", "datatype", "language").cast(pl.Categorical).to_physical()
+    return frame.filter(
+        frame.select(pl.struct("entity", "value", few).is_first_distinct()).to_series()
+    )
 
 
 def _best_labels(candidates: pl.DataFrame, rows: np.ndarray) -> pl.Series:

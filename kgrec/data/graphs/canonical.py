@@ -11,6 +11,8 @@ from kgrec.data.records.triples import Triples
 from kgrec.data.records.vocabulary import Vocabulary
 from kgrec.data.tables.ordering import row_order, text_order
 
+_PARTS = 5
+
 
 def in_order(graph: Triples, num_items: int) -> Triples:
     """Return the graph with its entities, relations, triples, types and attributes sorted.
@@ -28,6 +30,7 @@ def in_order(graph: Triples, num_items: int) -> Triples:
     relation = text_order(graph.relations.series)
     row = _inverse(entity)
     relation_row = _inverse(relation)
+    triples = _sorted_triples(graph, row, relation_row)
     entities = graph.entities
     relations = graph.relations
     if _moves(entity):
@@ -39,7 +42,7 @@ def in_order(graph: Triples, num_items: int) -> Triples:
         )
 
     return replace(
-        _sorted_triples(graph, row, relation_row),
+        triples,
         entities=entities,
         relations=relations,
         labels=graph.labels.gather(entity),
@@ -103,27 +106,52 @@ def _moves(order: np.ndarray) -> bool:
 
 
 def _sorted_triples(graph: Triples, row: np.ndarray, relation_row: np.ndarray) -> Triples:
-    """Return the graph with its triples under other rows of entities and relations, sorted."""
-    behind = (relation_row.astype(np.int64) * len(row))[graph.relation]
-    behind += row[graph.tail]
-    head = row[graph.head]
-    order = row_order(head, behind)
-    behind = behind[order]
-    relation = (behind // len(row)).astype(np.int32)
-    behind -= relation.astype(np.int64) * len(row)
-    if len(graph.sources) > 1:
-        graph = replace(graph, source=graph.source[order])
+    """Return the graph with its triples under other rows of entities and relations, sorted.
 
-    if len(graph.graph):
-        graph = replace(graph, graph=graph.graph[order])
+    Heads are taken some at a time: what sorting needs beside the triples is that of a part.
+    """
+    head = row[graph.head]
+    counts = np.bincount(head, minlength=len(row))
+    relation, tail = np.empty_like(head), np.empty_like(head)
+    locator = np.empty_like(graph.locator)
+    source = np.empty_like(graph.source) if len(graph.sources) > 1 else graph.source
+    names = np.empty_like(graph.graph)
+    end = 0
+
+    for low, high in _ranges(counts):
+        rows = np.flatnonzero((head >= low) & (head < high))
+        behind = (relation_row.astype(np.int64) * len(row))[graph.relation[rows]]
+        behind += row[graph.tail[rows]]
+        order = row_order(head[rows], behind)
+        rows, behind = rows[order], behind[order]
+        part = slice(end, end := end + len(rows))
+
+        relation[part] = behind // len(row)
+        behind -= relation[part] * np.int64(len(row))
+        tail[part] = behind
+        locator[part] = graph.locator[rows]
+        if len(graph.sources) > 1:
+            source[part] = graph.source[rows]
+        if len(names):
+            names[part] = graph.graph[rows]
 
     return replace(
         graph,
-        head=np.repeat(np.arange(len(row), dtype=np.int32), np.bincount(head, minlength=len(row))),
+        head=np.repeat(np.arange(len(row), dtype=np.int32), counts),
         relation=relation,
-        tail=behind.astype(np.int32),
-        locator=graph.locator[order],
+        tail=tail,
+        locator=locator,
+        source=source,
+        graph=names,
     )
+
+
+def _ranges(counts: np.ndarray) -> list[tuple[int, int]]:
+    """Return a few ranges of heads with about as many triples each, a head with more apart."""
+    upto = np.cumsum(counts)
+    size = max(1, int(counts.sum()) // _PARTS)
+    ends = np.flatnonzero(np.diff(upto // size, append=-1)) + 1
+    return list(zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True))
 
 
 def _sorted_rows(frame: pl.DataFrame, row: np.ndarray) -> pl.DataFrame:

@@ -14,7 +14,7 @@ import polars as pl
 
 from kgrec.compiled import load_library
 
-_VERSION = 4
+_VERSION = 5
 _FILE = "_ntriples.so"
 _POINTER = ctypes.c_void_p
 _LONG = ctypes.c_int64
@@ -42,6 +42,7 @@ _NUMBERS = (
         "attribute language",
         "line",
         "attribute line",
+        "label attribute",
     ),
 )
 _TEXTS = ("terms", "names", "label text", "value", "languages", "predicates")

@@ -68,6 +68,9 @@ struct Column {
     }
 };
 
+// More of something than its numbers can count.
+struct Full {};
+
 // Texts one after another, with the end of each.
 struct Texts {
     Column<char> bytes;
@@ -189,6 +192,69 @@ struct Interner {
             const size_t length = static_cast<size_t>(texts.ends.data[number] - begin);
             if (with_blank && length != 0 && text[0] == '_') continue;
             enter(number, hash(text, length));
+        }
+    }
+};
+
+// Literals of subjects: numbers of the subject and of the names of the predicate, the datatype and the language, and the text.
+struct Literals {
+    Column<int32_t> term, name, datatype, language;
+    Column<int64_t> line;
+    Texts value;
+    Hash hash{0};
+    uint32_t* slots = nullptr;  // row plus one of each distinct literal; 0 is empty
+    uint64_t mask = 0;
+
+    ~Literals() { std::free(slots); }
+
+    int64_t count() const { return term.size; }
+    uint64_t code(int64_t row) const {
+        const int64_t begin = value.begin(row);
+        const uint64_t ids = (static_cast<uint64_t>(static_cast<uint32_t>(term.data[row])) << 32) | static_cast<uint32_t>(name.data[row]);
+        const uint64_t kinds = (static_cast<uint64_t>(static_cast<uint32_t>(datatype.data[row])) << 32) | static_cast<uint32_t>(language.data[row]);
+        const uint64_t text = hash(value.bytes.data + begin, static_cast<size_t>(value.ends.data[row] - begin));
+        return mixed(mixed(ids ^ text, kinds ^ hash.key) ^ text, 0xA24BAED4963EE407ULL);
+    }
+    bool equal(int64_t row, int64_t other) const {
+        const int64_t one = value.begin(row), two = value.begin(other);
+        const int64_t length = value.ends.data[row] - one;
+        return term.data[row] == term.data[other] && name.data[row] == name.data[other] && datatype.data[row] == datatype.data[other] &&
+               language.data[row] == language.data[other] && value.ends.data[other] - two == length &&
+               (length == 0 || std::memcmp(value.bytes.data + one, value.bytes.data + two, static_cast<size_t>(length)) == 0);
+    }
+    void push(int32_t subject, int32_t predicate, int32_t type, int32_t tag, const char* text, size_t length) {
+        term.push(subject);
+        name.push(predicate);
+        datatype.push(type);
+        language.push(tag);
+        value.push(text, length);
+    }
+    // Takes the last row away if it was stated before, and returns whether it is new.
+    bool keep_new() {
+        const int64_t row = count() - 1;
+        if (row >= UINT32_MAX - 1) throw Full();
+        if (slots == nullptr || static_cast<uint64_t>(row) * 5 >= (mask + 1) * 3) grow();
+        uint64_t at = code(row) & mask;
+        for (; slots[at] != 0; at = (at + 1) & mask)
+            if (equal(row, slots[at] - 1)) return forget_last(), false;
+        slots[at] = static_cast<uint32_t>(row) + 1;
+        return true;
+    }
+    void forget_last() {
+        const int64_t row = count() - 1;
+        value.bytes.size = value.begin(row);
+        value.ends.size = term.size = name.size = datatype.size = language.size = row;
+    }
+    void grow() {
+        const uint64_t larger = slots == nullptr ? 64 : (mask + 1) * 2;
+        uint32_t* fresh = static_cast<uint32_t*>(zeroed(larger * sizeof(uint32_t)));
+        std::free(slots);
+        slots = fresh;
+        mask = larger - 1;
+        for (int64_t row = 0; row + 1 < count(); ++row) {
+            uint64_t at = code(row) & mask;
+            while (slots[at] != 0) at = (at + 1) & mask;
+            slots[at] = static_cast<uint32_t>(row) + 1;
         }
     }
 };
@@ -538,8 +604,6 @@ constexpr int AHEAD = 48;
 
 enum Count { STATEMENTS, QUOTED_TRIPLES, CLASSLESS, BY_PREDICATE, BY_NAMESPACE, BY_BLANK, BLANKS, COUNTS };
 
-struct Full {};
-
 struct Reader {
     bool quads;
     Rules rules;
@@ -548,9 +612,9 @@ struct Reader {
     Column<int32_t> head, relation, tail, graph;
     Column<int64_t> line;
     Column<int32_t> label_term, label_rank, type_term, type_name;
-    Texts label_text, value;
-    Column<int32_t> attribute_term, attribute_name, attribute_datatype, attribute_language;
-    Column<int64_t> attribute_line;
+    Column<int64_t> label_attribute;
+    Texts label_text;
+    Literals attributes;
     int64_t counts[COUNTS] = {};
     std::string scratch, small;
     Statement ahead[AHEAD];
@@ -558,7 +622,7 @@ struct Reader {
     explicit Reader(bool with_graphs) : quads(with_graphs) {
         std::random_device source;
         const Hash keyed{(static_cast<uint64_t>(source()) << 32) | source()};
-        terms.hash = names.hash = predicates.hash = languages.hash = labels_of_blanks.hash = keyed;
+        terms.hash = names.hash = predicates.hash = languages.hash = labels_of_blanks.hash = attributes.hash = keyed;
         terms.with_blank = true;
     }
 
@@ -665,20 +729,28 @@ struct Reader {
         small.assign(s.language.at == nullptr ? "" : s.language.at, s.language.length);
         for (char& c : small)
             if (c >= 'A' && c <= 'Z') c = static_cast<char>(c | 32);
-        if (role >= 0) {
-            label_term.push(first);
-            label_rank.push(rules.near(small) * static_cast<int32_t>(rules.labels.size()) + role);
+        if (role >= 0 && !rules.keep_labels) {
             label_text.push(text, s.object.length);
-            if (!rules.keep_labels) return;
+            take_label(first, role);
+            return;
         }
         if (predicate_name.data[number] < 0) predicate_name.data[number] = name(s.predicate.at, s.predicate.length);
         const std::string& usual = s.directed ? DIRECTED : s.language.at != nullptr ? LANGUAGE : STRING;
-        attribute_term.push(first);
-        attribute_name.push(predicate_name.data[number]);
-        attribute_datatype.push(s.datatype.at != nullptr ? name(s.datatype.at, s.datatype.length) : name(usual.data(), usual.size()));
-        attribute_language.push(static_cast<int32_t>(languages.intern(small.data(), small.size())));
-        value.push(text, s.object.length);
-        if (rules.keep_lines) attribute_line.push(s.line);
+        const int32_t type = s.datatype.at != nullptr ? name(s.datatype.at, s.datatype.length) : name(usual.data(), usual.size());
+        const int32_t tag = static_cast<int32_t>(languages.intern(small.data(), small.size()));
+        attributes.push(first, predicate_name.data[number], type, tag, text, s.object.length);
+        if (rules.keep_lines) {
+            attributes.line.push(s.line);
+        } else if (!attributes.keep_new()) {
+            return;
+        }
+        if (role < 0) return;
+        label_attribute.push(attributes.count() - 1);
+        take_label(first, role);
+    }
+    void take_label(int32_t first, int32_t role) {
+        label_term.push(first);
+        label_rank.push(rules.near(small) * static_cast<int32_t>(rules.labels.size()) + role);
     }
 
     // state: where the line that is not plain begins, where the next one begins, its number.
@@ -813,7 +885,7 @@ int32_t guarded(Work work) {
 
 extern "C" {
 
-int32_t kgrec_ntriples_version() { return 4; }
+int32_t kgrec_ntriples_version() { return 5; }
 
 void* kgrec_ntriples_new(int32_t quads) {
     try {
@@ -859,12 +931,12 @@ int32_t kgrec_ntriples_give(void* reader, int32_t column, ArrowSchema* schema, A
         Reader& own = *static_cast<Reader*>(reader);
         Column<int32_t>* const numbers[] = {&own.head,       &own.relation,        &own.tail,          &own.graph,
                                             &own.label_term, &own.label_rank,      &own.type_term,     &own.type_name,
-                                            &own.attribute_term, &own.attribute_name, &own.attribute_datatype, &own.attribute_language};
-        Column<int64_t>* const lines[] = {&own.line, &own.attribute_line};
-        Texts* const texts[] = {&own.terms.texts, &own.names.texts, &own.label_text, &own.value, &own.languages.texts, &own.predicates.texts};
+                                            &own.attributes.term, &own.attributes.name, &own.attributes.datatype, &own.attributes.language};
+        Column<int64_t>* const lines[] = {&own.line, &own.attributes.line, &own.label_attribute};
+        Texts* const texts[] = {&own.terms.texts, &own.names.texts, &own.label_text, &own.attributes.value, &own.languages.texts, &own.predicates.texts};
         if (column < 12) give(*numbers[column], "i", schema, array);
-        else if (column < 14) give(*lines[column - 12], "l", schema, array);
-        else if (column < 20) give(*texts[column - 14], schema, array);
+        else if (column < 15) give(*lines[column - 12], "l", schema, array);
+        else if (column < 21) give(*texts[column - 15], schema, array);
         else return 3;
         return 0;
     });

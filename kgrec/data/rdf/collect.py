@@ -274,13 +274,15 @@ class CompiledCollector:
         head, relation, tail, line, graph = (
             column(c).to_numpy() for c in ("head", "relation", "tail", "line", "graph")
         )
+        values = column("value")
+        if self._options.keep_labels:
+            texts = values.gather(column("label attribute")).rename("text")
+        else:
+            texts = column("label text")
+
         labels = self._options.tagged(
             pl.DataFrame(
-                {
-                    "term": column("label term"),
-                    "text": column("label text"),
-                    "rank": column("label rank"),
-                }
+                {"term": column("label term"), "text": texts, "rank": column("label rank")}
             )
         )
         types = pl.DataFrame(
@@ -290,14 +292,13 @@ class CompiledCollector:
             {
                 "term": column("attribute term"),
                 "name": names.gather(column("attribute name")),
-                "value": column("value"),
+                "value": values,
                 "datatype": names.gather(column("attribute datatype")),
                 "language": languages.gather(column("attribute language")),
             }
         )
-        lines = column("attribute line")
-        if len(lines):
-            attributes = attributes.with_columns(locator=lines)
+        if self._options.keep_lines:
+            attributes = attributes.with_columns(locator=column("attribute line"))
 
         graphs, numbers = _graphs(graph, names, len(head))
 
@@ -375,6 +376,7 @@ class PythonCollector:
         self._labels: list[tuple[int, str, int]] = []
         self._types: list[tuple[int, str]] = []
         self._attributes: list[tuple[int, str, str, str, str]] = []
+        self._stated: set[tuple[int, str, str, str, str]] = set()
         self._lines = array("q")
         self._counts = dict.fromkeys(native.COUNTS, 0)
 
@@ -482,15 +484,19 @@ class PythonCollector:
 
     def _literal(self, head: int, name: str, literal: ox.Literal, role: int, ordinal: int) -> None:
         language = (literal.language or "").lower()
+        row = (head, name, literal.value, literal.datatype.value, language)
+        if role < 0 or self._options.keep_labels:
+            if self._options.keep_lines:
+                self._lines.append(ordinal)
+            elif row in self._stated:
+                return
+            else:
+                self._stated.add(row)
+            self._attributes.append(row)
+
         if role >= 0:
             near = self._options.fine(language)
             self._labels.append((head, literal.value, near * len(self._options.labels) + role))
-            if not self._options.keep_labels:
-                return
-
-        self._attributes.append((head, name, literal.value, literal.datatype.value, language))
-        if self._options.keep_lines:
-            self._lines.append(ordinal)
 
     def facts(self, name: str, format: str, skipped: Skipped) -> RawTriples:
         """Return what was gathered from a source."""

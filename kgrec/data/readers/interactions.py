@@ -304,7 +304,8 @@ def _plain_times(frame: pl.DataFrame) -> bool:
         return True
 
     seen = TimesSeen()
-    seen.add(frame["time"])
+    for times in frame["time"].get_chunks():  # a copy of each, not of all
+        seen.add(times)
     return seen.plain
 
 

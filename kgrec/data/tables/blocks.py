@@ -236,9 +236,6 @@ def numbered_ids(
         del cells
         frame = frame.with_columns(number)
 
-    for name in numbers:
-        frame = frame.with_columns(frame[name].rechunk())
-
     return frame.select(*ids, *numbers), keys
 
 

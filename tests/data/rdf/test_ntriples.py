@@ -260,7 +260,8 @@ def test_both_readers_say_the_same_of_any_bytes(data, format, options):
 @settings(max_examples=200)
 @given(data=DOCUMENTS, format=st.sampled_from(ntriples.FORMATS), compiled=st.booleans())
 def test_what_pyoxigraph_takes_is_taken_and_nothing_else(data, format, compiled):
-    found = told(data, format, RdfOptions(), compiled and COMPILED is not None)
+    options = RdfOptions(keep_lines=True)  # every literal, those stated again too
+    found = told(data, format, options, compiled and COMPILED is not None)
     try:
         statements = list(ox.parse(data, format=format))
     except (SyntaxError, ValueError):
@@ -389,6 +390,25 @@ def test_many_terms(compiled):
                 assert key == f"http://e/{number}"
         assert graphs[graph[place]] == f"x:g{tails[place] % 400}"
     assert len(set(blank.values())) == len(blank)
+
+
+@pytest.mark.parametrize("lines_kept", [False, True])
+def test_a_literal_stated_again_counts_once_unless_its_lines_are_kept(compiled, lines_kept):
+    """Equal in subject, predicate, text, datatype and language; enough to make the table grow."""
+    kinds = ("", "@en", "@de", "^^<x:kind>")
+    rng = np.random.default_rng(0)
+    stated = [
+        (f"x:s{n % 211}", f"x:p{n % 3}", "y" * (n % 5), kinds[n % 4])
+        for n in rng.integers(0, 3000, 6000)
+    ]
+    data = "".join(f'<{s}> <{p}> "{text}"{kind} .\n' for s, p, text, kind in stated).encode()
+    options = RdfOptions(labels=("x:p0",), keep_labels=True, keep_lines=lines_kept)
+    *_, frames, _, _ = told(data, TRIPLES, options, compiled)
+    wanted = stated if lines_kept else list(dict.fromkeys(stated))
+    labels, _, literals = frames
+
+    assert [row[-1] for row in literals] == [text for _, _, text, _ in wanted]
+    assert [row[1] for row in labels] == [text for _, p, text, _ in wanted if p == "x:p0"]
 
 
 @needs_compiled
