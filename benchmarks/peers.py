@@ -25,6 +25,7 @@ if os.environ["PEER_CLOCK"] == "processor":
 import peer_patches
 peer_patches.patch_torch_load()
 peer_patches.patch_scipy_dok()
+exec(os.environ["PEER_BEFORE"])
 import recbole.utils as utils
 calls, init_seed = [], utils.init_seed
 def seeded(seed, *rest):
@@ -210,13 +211,31 @@ class Peer:
     processor: bool = False
 
     def train(
-        self, model: str, settings: dict[str, Any], cap: float, *, seed: int = 0, test: bool = True
+        self,
+        model: str,
+        settings: dict[str, Any],
+        cap: float,
+        *,
+        seed: int = 0,
+        test: bool = True,
+        name: str = "ml-100k",
+        before: str = "",
     ) -> dict[str, Any]:
-        """Train once; return what its script measured, or how it failed."""
+        """Train once; return what its script measured, or how it failed.
+
+        Args:
+            model: RecBole's name of it.
+            settings: What is not as shipped.
+            cap: Seconds after which no further epoch begins.
+            seed: Of the row.
+            test: Whether to rank the test part.
+            name: Of the data set, a folder of ``data``.
+            before: Python that is run in its process first.
+        """
         with tempfile.TemporaryDirectory() as scratch:
             out = Path(scratch) / "out.json"
             call = [str(self.python), "-c", _ONE, "--model", model, "--out", str(out)]
-            call += ["--data-path", str(self.data), "--dataset", "ml-100k", "--cap", str(cap)]
+            call += ["--data-path", str(self.data), "--dataset", name, "--cap", str(cap)]
             call += [] if test else ["--no-test"]
             ordered = IN_ORDER if model in {SPACES[name][0] for name in SEQUENTIAL} else {}
             call += ["--set", *(f"{n}={value}" for n, value in (ordered | settings).items())]
@@ -226,6 +245,7 @@ class Peer:
                 "PEER_SEED": str(seed),
                 "PEER_CLOCK": "processor" if self.processor else "wall",
                 "PEER_CK": scratch,
+                "PEER_BEFORE": before,
             }
             # One epoch may run on past the cap, and must end some time.
             limit = (9 if self.processor else 3) * cap + 300
