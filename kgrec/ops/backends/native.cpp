@@ -66,7 +66,11 @@ INLINE void sparse_sum(const Product& p, int64_t v, int64_t first, int width, fl
       weight[found] = p.weight[e];
       found += at >= 0;
     }
-    for (int k = 0; k < found; k++) add_row<WIDTH>(sum, p.x + place[k] * p.dim + first, weight[k], width);
+    for (int k = 0; k < found; k++) {
+      // Not only for the cache: without it GCC 12 turns the two loops about and the sum leaves its registers, five times as slow.
+      if (k + kAhead < found) __builtin_prefetch(p.x + place[k + kAhead] * p.dim + first);
+      add_row<WIDTH>(sum, p.x + place[k] * p.dim + first, weight[k], width);
+    }
   }
 }
 
