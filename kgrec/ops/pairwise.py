@@ -99,13 +99,14 @@ class _BprRows(torch.autograd.Function):
         ctx.biased = bias is not None
         loss = softplus(margin).mean()
 
-        for weight, table, rows in (
-            (weights[0], users, (user,)),
-            (weights[1], items, (positive, negative)),
-        ):
-            if weight:
-                squares = table.square().sum(1)
-                loss += 0.5 * weight * torch.stack([squares[some].mean() for some in rows]).sum()
+        if any(weights):
+            of_users = torch.linalg.vector_norm(users, dim=1).square()
+            of_items = of_users
+            if not ctx.one_table:
+                of_items = torch.linalg.vector_norm(items, dim=1).square()
+
+            pair = of_items[positive].mean() + of_items[negative].mean()
+            loss += 0.5 * (weights[0] * of_users[user].mean() + weights[1] * pair)
 
         return loss
 
