@@ -18,6 +18,7 @@ from kgrec.errors import CapabilityError, ConfigError, KgrecError, UnknownIdErro
 from kgrec.serving.export import export_page
 from kgrec.serving.guards import (
     HARDENED,
+    encoded,
     foreign_host,
     foreign_site,
     is_json,
@@ -65,7 +66,7 @@ class Guard:
         self._app = app
         self._token = token.encode()
         self._hosts = frozenset(hosts)
-        self._headers = {"content-security-policy": server_policy(images)} | HARDENED
+        self._headers = encoded({"content-security-policy": server_policy(images)} | HARDENED)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

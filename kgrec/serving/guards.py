@@ -17,7 +17,12 @@ HARDENED = {
 """What an answer may not do in a browser."""
 
 
-def with_headers(send: Send, more: Mapping[str, str], kept: Collection[str] = ()) -> Send:
+def encoded(headers: Mapping[str, str]) -> dict[bytes, bytes]:
+    """Return headers as they are sent."""
+    return {name.encode(): value.encode() for name, value in headers.items()}
+
+
+def with_headers(send: Send, more: Mapping[bytes, bytes], kept: Collection[bytes] = ()) -> Send:
     """Return what sends answers with these headers; those of the answer itself give way.
 
     Args:
@@ -25,16 +30,18 @@ def with_headers(send: Send, more: Mapping[str, str], kept: Collection[str] = ()
         more: The headers, in lower case.
         kept: Of these, what an answer may say otherwise.
     """
-    pairs = [(name.encode(), value.encode(), name in kept) for name, value in more.items()]
-    names = {name for name, _, _ in pairs}
 
     async def hardened(message: Message) -> None:
         if message["type"] == "http.response.start":
-            given = message["headers"]
-            said = {name.lower() for name, _ in given}
-            own = [(name, value) for name, value, stays in pairs if not (stays and name in said)]
-            replaced = {name for name, _ in own} & names
-            message["headers"] = [pair for pair in given if pair[0].lower() not in replaced] + own
+            own = dict(more)
+            headers = []
+            for pair in message["headers"]:
+                name = pair[0].lower()
+                if name in kept:
+                    own.pop(name, None)
+                if name not in own:
+                    headers.append(pair)
+            message["headers"] = headers + list(own.items())
         await send(message)
 
     return hardened

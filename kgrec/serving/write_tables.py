@@ -40,7 +40,9 @@ from kgrec.serving.reasons import read_reasons
 from kgrec.serving.tables.best import best
 from kgrec.serving.tables.columns import id_arrays, list_arrays, text_arrays
 from kgrec.serving.tables.folder import ABOUT, KIND, UNKNOWN, VERSION, About, FoldAbout
+from kgrec.serving.tables.pruning import rounded
 
+_SEARCHED = 1 << 19  # numbers in item vectors from which most items are left out of a search
 _SPARSE = 0.25  # share of numbers that are not 0 up to which a matrix is kept without them
 _SAMPLED = 500
 _AGREED = 20
@@ -322,6 +324,8 @@ class _Writer:
         assert isinstance(scorer, VectorScorer)
         items = scorer.items.cpu().numpy()[self.order]
         arrays = {"items.vectors": items, "items.columns": np.ascontiguousarray(items.T)}
+        if scorer.function == "inner_product" and not self.factors and items.size >= _SEARCHED:
+            arrays |= rounded(items, scorer.users.cpu().numpy())
         if self.choice.with_users:
             arrays["users.vectors"] = scorer.users.cpu().numpy()
 

@@ -54,6 +54,8 @@ def served(data, tmp_path_factory):
     """Return a run and its ranking by name; each is made once."""
     root = tmp_path_factory.mktemp("served")
     made = {}
+    patch = pytest.MonkeyPatch()
+    patch.setattr("kgrec.serving.write_tables._SEARCHED", 0)  # as a large catalog is searched
 
     def serve(name):
         if name not in made:
@@ -65,7 +67,8 @@ def served(data, tmp_path_factory):
             made[name] = run, Ranking(open_tables(root / name))
         return made[name]
 
-    return serve
+    yield serve
+    patch.undo()
 
 
 def listed(ranking, found):

@@ -25,6 +25,7 @@ from kgrec._version import __version__
 from kgrec.errors import KgrecError, nearest
 from kgrec.serving.guards import (
     HARDENED,
+    encoded,
     foreign_host,
     foreign_site,
     is_json,
@@ -56,6 +57,8 @@ _ADMIN = ("/v1/reload",)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+_HEADERS = encoded({**HARDENED, "content-security-policy": _POLICY})
+_KEPT = (b"cache-control",)
 _PREFLIGHT = {
     "access-control-allow-methods": "GET, POST",
     "access-control-allow-headers": "authorization, content-type, x-api-key, x-request-id",
@@ -142,7 +145,7 @@ class Gate:
                 status = message["status"]
             await send(message)
 
-        reply = with_headers(counted, self._headers(request, request_id), kept=("cache-control",))
+        reply = with_headers(counted, self._headers(request, request_id), kept=_KEPT)
         self._open += 1
         try:
             refused = self._refusal(request)
@@ -163,24 +166,22 @@ class Gate:
         """Return whether a browser asks on behalf of an allowed page what it may send."""
         return request.method == "OPTIONS" and request.headers.get("origin") in self._access.origins
 
-    def _headers(self, request: Request, request_id: str) -> dict[str, str]:
-        run = self._live.service.run
+    def _headers(self, request: Request, request_id: str) -> dict[bytes, bytes]:
         found = {
-            **HARDENED,
-            "content-security-policy": _POLICY,
-            "x-kgrec-run": run,
-            "x-request-id": request_id,
+            **_HEADERS,
+            b"x-kgrec-run": self._live.service.run.encode(),
+            b"x-request-id": request_id.encode(),
         }
         if self._live.draining:
-            found["connection"] = "close"
+            found[b"connection"] = b"close"
 
         origin = request.headers.get("origin")
         if origin in self._access.origins and origin is not None:
             found |= {
-                "access-control-allow-origin": origin,
-                "access-control-expose-headers": "etag, x-kgrec-run, x-request-id",
-                "vary": "origin",
-                "cross-origin-resource-policy": "cross-origin",
+                b"access-control-allow-origin": origin.encode(),
+                b"access-control-expose-headers": b"etag, x-kgrec-run, x-request-id",
+                b"vary": b"origin",
+                b"cross-origin-resource-policy": b"cross-origin",
             }
 
         return found

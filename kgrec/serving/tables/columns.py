@@ -39,7 +39,8 @@ class Texts:
 
     def __getitem__(self, row: int) -> str:
         """Return a text."""
-        return self.raw(row).decode("utf-8", "surrogatepass")
+        text = self._bytes[self._ends[row] : self._ends[row + 1]]
+        return str(text, "utf-8", "surrogatepass")
 
 
 class Ids(Texts):

@@ -16,6 +16,7 @@ from kgrec.ops.reranking import Rows, Traits, thirds_of
 from kgrec.serving.tables.columns import Ids, Lists, Texts, check, check_rows
 from kgrec.serving.tables.facets import Facet, Facets
 from kgrec.serving.tables.fallback import ByUser, Fallback
+from kgrec.serving.tables.pruning import rounded_of
 from kgrec.serving.tables.scores import (
     FUNCTIONS,
     HistorySource,
@@ -201,7 +202,8 @@ def _vectors(about: About, arrays: Mapping[str, np.ndarray], users: int) -> Vect
         except (KeyError, ValueError):
             check(False, "fold")
 
-    return VectorSource(own, items, columns, about.function, fold)
+    rounded = rounded_of(arrays, *items.shape)
+    return VectorSource(own, items, columns, about.function, fold, rounded)
 
 
 def _histories(about: About, arrays: Mapping[str, np.ndarray], users: int) -> HistorySource:

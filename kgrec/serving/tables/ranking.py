@@ -11,7 +11,8 @@ from kgrec.ops.reranking import Places, Wishes, reranked
 from kgrec.ops.strangers import CONTENT, HISTORY, PERSONAL, POPULAR
 from kgrec.serving.tables.best import best
 from kgrec.serving.tables.folder import UNKNOWN, Tables
-from kgrec.serving.tables.scores import Source
+from kgrec.serving.tables.pruning import Search
+from kgrec.serving.tables.scores import Scores, Source, VectorSource
 
 _FEW = 5_000  # candidates up to which these alone are scored
 _NAMED = 5_000  # items up to which the nearest ids are looked for
@@ -111,19 +112,23 @@ class Ranking:
         seen = self._seen(person)
         plain = candidates is None and not len(exclude) and not allow_seen
         if plain and not len(person.history) and k <= self.tables.about.lists:
-            found = self._computed(person, k, len(seen))
-            if found is not None:
-                return found
+            computed = self._computed(person, k, len(seen))
+            if computed is not None:
+                return computed
 
         had, new = _joined(seen, person.history)
         hidden = exclude if allow_seen else np.concatenate([exclude, had])
         some = candidates if candidates is not None and len(candidates) <= _FEW else None
-        scores, kind, by_model = self._scores(person, had, some)
-        if scores is None:
+        search = None if some is not None else self._search(k, hidden, candidates)
+        found, kind, by_model = self._scores(person, had, some, search)
+        if found is None:
             return Ranked(_NO_ITEMS, np.empty(0), _NO_ITEMS, kind, len(seen), new)
 
-        shown = best(_masked(scores, candidates, some, hidden), k)
-        items = shown if some is None else some[shown]
+        scores, scored = found.values, found.columns
+        if scored is None or scored is some:
+            scores = _masked(scores, candidates, some, hidden)
+        shown = best(scores, k)
+        items = shown if scored is None else scored[shown]
         values = scores[shown]
         kinds = np.full(len(items), kind)
         if self.tables.placed is not None and by_model:
@@ -182,11 +187,17 @@ class Ranking:
         scores = arrays["lists.scores"][person.row, :count]
         return Ranked(items[:count].astype(np.int64), scores, kinds, kind, clicks)
 
+    def _search(self, k: int, hidden: np.ndarray, candidates: np.ndarray | None) -> Search:
+        if not self.tables.all_known:
+            hidden = np.concatenate([hidden, self.tables.cold])
+        return Search(k, hidden, candidates)
+
     def _scores(
-        self, person: Person, had: np.ndarray, some: np.ndarray | None
-    ) -> tuple[np.ndarray | None, int, bool]:
-        """Return the scores of the catalog, or of some columns, free to be overwritten, the kind
-        of the list, and whether the model gave them; None where there is no list.
+        self, person: Person, had: np.ndarray, some: np.ndarray | None, search: Search | None = None
+    ) -> tuple[Scores | None, int, bool]:
+        """Return the scores of the catalog, of some columns, or of those among which the best are
+        that are searched; free to be overwritten. Also the kind of the list, and whether the model
+        gave them; None where there is no list.
         """
         tables = self.tables
         row = person.row
@@ -194,23 +205,44 @@ class Ranking:
         usable = had if tables.all_known else had[tables.known[had]]
         if kind != UNKNOWN and row is not None:
             fresh = len(person.history) and len(usable)
-            if fresh:
-                found = self.source.of_updated(row, usable, some)
-            else:
-                found = self.source.of_user(row, some)
-            return self._without_cold(found, some), kind, True
+            return self._of_model(row, usable if fresh else None, some, search), kind, True
 
         popular = tables.about.popular
         if popular or (self.source.folds and len(usable)):
-            found = self.source.of_history(usable, some)
-            return self._without_cold(found, some), POPULAR if popular else HISTORY, True
+            kind = POPULAR if popular else HISTORY
+            return self._of_model(None, usable, some, search), kind, True
         if tables.fallback.way == "off":
             return None, POPULAR, False
 
         by_content = tables.fallback.by_content(row, had)
         kind = CONTENT if (by_content > 0).any() else POPULAR
         chosen = by_content if kind == CONTENT else tables.fallback.popularity
-        return (chosen if some is None else chosen[some]).astype(np.float32), kind, False
+        chosen = chosen if some is None else chosen[some]
+        return Scores(chosen.astype(np.float32), some), kind, False
+
+    def _of_model(
+        self,
+        row: int | None,
+        history: np.ndarray | None,
+        some: np.ndarray | None,
+        search: Search | None,
+    ) -> Scores:
+        """Return the model's scores for a known user, or one with a history, or for that alone."""
+        source = self.source
+        if search is not None and isinstance(source, VectorSource):
+            found = source.best(row, history, search)
+            if found.columns is not None:
+                return found
+            values = found.values
+        elif row is None:
+            assert history is not None
+            values = source.of_history(history, some)
+        elif history is not None:
+            values = source.of_updated(row, history, some)
+        else:
+            values = source.of_user(row, some)
+
+        return Scores(self._without_cold(values, some), some)
 
     def _without_cold(self, scores: np.ndarray, some: np.ndarray | None) -> np.ndarray:
         if not self.tables.all_known:
@@ -255,7 +287,7 @@ class Ranking:
                 f"{self.tables.about.model} knows nothing of this person: no usable history."
             )
 
-        return np.where(np.isinf(found), np.nan, found)
+        return np.where(np.isinf(found.values), np.nan, found.values)
 
     def similar(self, column: int, k: int = 10, *, candidates: np.ndarray | None = None) -> Ranked:
         """Return the k items nearest to an item.

@@ -9,6 +9,24 @@ import numpy as np
 
 from kgrec.ops.folding import Fold, SumFold, unit
 from kgrec.serving.tables.columns import Lists
+from kgrec.serving.tables.pruning import Rounded, Search
+
+_APART = 64  # columns that are scored apart at a time
+_BLOCK = 4096  # columns of which BLAS adds up the odd ones of the last, fewer ones in another way
+_PROBED = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Scores of the catalog, or of what of it can be in a list.
+
+    Attributes:
+        values: The scores.
+        columns: Whose they are, ascending; None for the catalog.
+    """
+
+    values: np.ndarray
+    columns: np.ndarray | None
 
 
 @runtime_checkable
@@ -62,6 +80,7 @@ class VectorSource:
             third of the time.
         function: Name in ``FUNCTIONS``.
         fold: Makes vectors of histories; None where the model cannot.
+        rounded: By which most items are left out of a search; None where that is not there.
     """
 
     users: np.ndarray
@@ -69,6 +88,7 @@ class VectorSource:
     columns: np.ndarray
     function: str
     fold: Fold | None
+    rounded: Rounded | None = None
 
     @property
     def folds(self) -> bool:
@@ -81,15 +101,39 @@ class VectorSource:
 
     def of_history(self, history: np.ndarray, columns: np.ndarray | None) -> np.ndarray:
         """Return the scores of someone unseen."""
-        assert self.fold is not None
-        return self._scores(self.fold.vector(history), columns)
+        return self._scores(self._vector(None, history), columns)
 
     def of_updated(self, row: int, history: np.ndarray, columns: np.ndarray | None) -> np.ndarray:
         """Return the scores of a known user with new items."""
+        return self._scores(self._vector(row, history), columns)
+
+    def best(self, row: int | None, history: np.ndarray | None, search: Search) -> Scores:
+        """Return scores among which those of the best k are.
+
+        Args:
+            row: Row of a known user; None for someone unseen.
+            history: Everything that the person has, where the vector is to be made of it.
+            search: What is looked for.
+        """
+        vector = self._vector(row, history)
+        columns = None
+        if self.rounded is not None and self._apart_is_equal:
+            columns = self.rounded.columns(vector, search)
+        if columns is None:
+            return Scores(self._scores(vector, None), None)
+
+        return Scores(self._apart(vector, columns), columns)
+
+    def _vector(self, row: int | None, history: np.ndarray | None) -> np.ndarray:
+        if row is None:
+            assert self.fold is not None
+            assert history is not None
+            return self.fold.vector(history)
+
         vector = self.users[row]
-        if self.fold is not None and not isinstance(self.fold, SumFold):
-            vector = self.fold.moved(vector, history)
-        return self._scores(vector, columns)
+        if history is None or self.fold is None or isinstance(self.fold, SumFold):
+            return np.asarray(vector)
+        return self.fold.moved(vector, history)
 
     def similar(self, column: int) -> np.ndarray | None:
         """Return the cosines with an item's vector."""
@@ -101,6 +145,34 @@ class VectorSource:
     def _inverse_lengths(self) -> np.ndarray:
         lengths = np.sqrt(np.einsum("ij,ij->i", self.items, self.items))
         return np.asarray(1 / np.where(lengths > 0, lengths, 1))
+
+    def _apart(self, vector: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Return the scores of some columns, ascending, bit for bit those of the whole product."""
+        end = len(self.items) - len(self.items) % _BLOCK
+        count = int(columns.searchsorted(end))
+        inner = np.zeros(-(-count // _APART) * _APART, np.int64)
+        inner[:count] = columns[:count]
+        blocks = self.items[inner].reshape(-1, _APART, self.items.shape[1])
+        found = vector @ np.ascontiguousarray(blocks.transpose(0, 2, 1))
+        found = found.reshape(-1)[:count]
+        if count == len(columns):
+            return np.asarray(found)
+
+        last = vector @ self.columns[:, end:]
+        return np.concatenate([found, last[columns[count:] - end]])
+
+    @cached_property
+    def _apart_is_equal(self) -> bool:
+        """Whether ``_apart`` holds with the BLAS of this machine."""
+        if self.function != "inner_product":
+            return False
+
+        rows = len(self.items)
+        steps = np.linspace(0, rows, _PROBED, endpoint=False).astype(np.int64)
+        starts = np.arange(0, rows, _BLOCK // 4)[:, None] + np.arange(4)
+        probed = np.unique([*steps, *starts[starts < rows], *range(max(0, rows - _APART), rows)])
+        vector = self.items[rows // 2] + self.items[rows // 3]
+        return np.array_equal(self._apart(vector, probed), (vector @ self.columns)[probed])
 
     def _scores(self, vector: np.ndarray, columns: np.ndarray | None) -> np.ndarray:
         if columns is None and self.function == "inner_product":
