@@ -12,6 +12,7 @@
 #include <cstring>
 #include <functional>
 #include <limits>
+#include <new>
 #include <vector>
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -178,29 +179,33 @@ int32_t kgrec_pruning_works() { return can_bound(); }
 int64_t kgrec_pruning_columns(const int8_t* tiles, const float* scales, const double* far, int64_t items, int64_t dim,
                               const float* vector, const int64_t* hidden, int64_t hidden_count, const uint8_t* shown,
                               int64_t k, int64_t most, int64_t* columns) {
-  thread_local Bounds bounds;
-  thread_local Query query;
-  const int64_t blocks = (items + kItems - 1) / kItems;
-  const Table table{tiles, scales, far[0], far[1], far[2], far[3], blocks, (dim + 3) / 4, dim};
-  if (!made(table, vector, query)) return -1;
+  try {
+    thread_local Bounds bounds;
+    thread_local Query query;
+    const int64_t blocks = (items + kItems - 1) / kItems;
+    const Table table{tiles, scales, far[0], far[1], far[2], far[3], blocks, (dim + 3) / 4, dim};
+    if (!made(table, vector, query)) return -1;
 
-  bounds.lower.resize(blocks * kItems);
-  bounds.best_lower.resize(blocks);
-  bounds.best_upper.resize(blocks);
-  bound(table, query, bounds);
-  hide(bounds, items, hidden, hidden_count, shown);
-  const float limit = limit_of(bounds, k);
-  if (limit == kHidden) return -1;
+    bounds.lower.resize(blocks * kItems);
+    bounds.best_lower.resize(blocks);
+    bounds.best_upper.resize(blocks);
+    bound(table, query, bounds);
+    hide(bounds, items, hidden, hidden_count, shown);
+    const float limit = limit_of(bounds, k);
+    if (limit == kHidden) return -1;
 
-  int64_t found = 0;
-  for (int64_t block = 0; block < blocks; ++block) {
-    if (bounds.best_upper[block] < limit) continue;
-    for (int64_t at = block * kItems; at < (block + 1) * kItems; ++at) {
-      if (bounds.lower[at] + 2 * (scales[at] * query.slack + query.least) < limit) continue;
-      if (found == most) return -1;
-      columns[found++] = at;
+    int64_t found = 0;
+    for (int64_t block = 0; block < blocks; ++block) {
+      if (bounds.best_upper[block] < limit) continue;
+      for (int64_t at = block * kItems; at < (block + 1) * kItems; ++at) {
+        if (bounds.lower[at] + 2 * (scales[at] * query.slack + query.least) < limit) continue;
+        if (found == most) return -1;
+        columns[found++] = at;
+      }
     }
+    return found;
+  } catch (const std::bad_alloc&) {
+    return -1;
   }
-  return found;
 }
 }
