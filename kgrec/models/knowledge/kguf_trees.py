@@ -7,6 +7,7 @@ import scipy.sparse as sp
 import torch
 
 from kgrec.graph.ckg import CollaborativeKG
+from kgrec.ops.ranges import ranges
 from kgrec.random import numpy_generator
 
 
@@ -55,39 +56,45 @@ def chosen_features(
         drawn = draws.choice(others, count, replace=False)
         rows = matrix[np.concatenate([used, drawn])]
         mine = np.arange(rows.shape[0]) < len(used)
-        columns = np.unique(rows.indices)
-        chosen[columns[_tested(rows[:, columns].toarray() > 0, mine, depth)]] = True
+        chosen[_tested(rows, mine, depth)] = True
 
     return names[chosen]
 
 
-def _tested(has: np.ndarray, mine: np.ndarray, depth: int) -> list[int]:
+def _tested(has: sp.csr_matrix, mine: np.ndarray, depth: int) -> list[int]:
     """Return the features that a tree by information gain tests, the first of several equal ones.
 
     Args:
-        has: Whether each row has each feature.
+        has: Which features each row has.
         mine: Whether each row is an item of the user; both classes weigh as much.
         depth: Most tests on the way to a leaf; 0 for any number.
     """
-    weight = np.where(mine, 1 / max(1, mine.sum()), 1 / max(1, (~mine).sum()))
+    columns, feature = np.unique(has.indices, return_inverse=True)
+    weight = 1 / np.maximum(1, [[mine.sum()], [(~mine).sum()]])
     found = []
     leaves = [(np.arange(len(mine)), 0)]
 
     while leaves:
         rows, level = leaves.pop()
-        both = mine[rows].any() and not mine[rows].all()
-        with_it = has[rows].sum(0)
-        useful = np.flatnonzero((with_it > 0) & (with_it < len(rows)))
-        if not both or not len(useful) or (depth and level == depth):
+        sizes = np.array([[mine[rows].sum()], [(~mine[rows]).sum()]])
+        if not sizes.all() or (depth and level == depth):
             continue
 
-        mass = np.stack([weight[rows] * mine[rows], weight[rows] * ~mine[rows]])
-        inside = mass @ has[np.ix_(rows, useful)]  # (2, features)
-        left = _spread(inside) + _spread(mass.sum(1, keepdims=True) - inside)
+        place, at = ranges(has.indptr[rows], has.indptr[rows + 1] - has.indptr[rows])
+        own = feature[at]
+        of_mine = np.bincount(own[mine[rows[place]]], minlength=len(columns))
+        with_it = np.bincount(own, minlength=len(columns))
+        useful = np.flatnonzero((with_it > 0) & (with_it < len(rows)))
+        if not len(useful):
+            continue
+
+        inside = np.stack([of_mine, with_it - of_mine])[:, useful]  # (2, features)
+        left = _spread(weight * inside) + _spread(weight * (sizes - inside))
         best = int(useful[np.argmin(np.round(left, 12))])
-        found.append(best)
-        sides = has[rows, best], ~has[rows, best]
-        leaves += [(rows[side], level + 1) for side in sides]
+        found.append(int(columns[best]))
+        side = np.zeros(len(rows), dtype=bool)
+        side[place[own == best]] = True
+        leaves += [(rows[side], level + 1), (rows[~side], level + 1)]
 
     return found
 
