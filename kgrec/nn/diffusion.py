@@ -5,10 +5,11 @@ import math
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import dropout, normalize
+from torch.nn.functional import dropout, linear
 
 _DROPPED = 0.5
 _FIRST_BETA = 1e-4
+_LEAST_LENGTH = 1e-12
 
 
 class RowDiffusion(nn.Module):
@@ -72,8 +73,11 @@ class RowDiffusion(nn.Module):
         rates = torch.exp(-math.log(10000) * torch.arange(half, device=x.device) / half)
         angles = step.unsqueeze(1) * rates.to(x.dtype)
         time = self.of_step(torch.cat([angles.cos(), angles.sin()], 1))
-        row = dropout(normalize(x), _DROPPED, self.training)
-        found: Tensor = self.outer(torch.tanh(self.inner(torch.cat([row, time], 1))))
+        of_row, of_time = self.inner.weight.split([x.shape[1], time.shape[1]], 1)
+        # A row is as long as there are entities: it is normalized behind the product, not copied.
+        length = torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp(min=_LEAST_LENGTH)
+        by_row = linear(dropout(x, _DROPPED, self.training), of_row) / length
+        found: Tensor = self.outer(torch.tanh(by_row + linear(time, of_time, self.inner.bias)))
         return found
 
     def loss(
@@ -94,6 +98,6 @@ class RowDiffusion(nn.Module):
         of_row = (1 - self.beta).sqrt() * (1 - before) / (1 - self.level)
         for step in reversed(range(len(self.beta))):
             predicted = self(x, torch.full((len(x),), step, device=x.device))
-            x = float(of_prediction[step]) * predicted + float(of_row[step]) * x
+            x = predicted.mul_(float(of_prediction[step])).add_(x, alpha=float(of_row[step]))
 
         return x

@@ -30,6 +30,29 @@ def take_rows(
     return embedding(rows, table)
 
 
+def pair_products(
+    left: Float[Tensor, "nodes dim"],
+    right: Float[Tensor, "relations dim"],
+    row: Int[Tensor, " edges"],
+    other: Int[Tensor, " edges"],
+) -> Float[Tensor, " edges"]:
+    """Return the inner products of ``left[row]`` and ``right[other]``.
+
+    Where all products of the two tables are fewer numbers than the rows that would be gathered,
+    they are made first, by one matrix product, and looked up.
+    """
+    if len(left) * len(right) > len(row) * left.shape[1]:
+        return (take_rows(left, row) * take_rows(right, other)).sum(1)
+
+    cells = (left @ right.T).flatten()
+    at = row * len(right) + other
+    if cells.device.type != "cpu":
+        return take_rows(cells.unsqueeze(1), at).squeeze(1)
+
+    products: Tensor = _TakeRows.apply(cells, at)  # type: ignore[no-untyped-call]
+    return products
+
+
 class _TakeRows(torch.autograd.Function):
     """Torch's own gradient is slower on the CPU, and asks the host how many rows are distinct,
     which no capture of a CUDA graph allows.
@@ -46,7 +69,7 @@ class _TakeRows(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
         (rows,) = ctx.saved_tensors
         if upstream.device.type == "cpu":
-            return upstream.new_zeros(ctx.size, upstream.shape[1]).index_add_(
+            return upstream.new_zeros(ctx.size, *upstream.shape[1:]).index_add_(
                 0, rows, upstream
             ), None
         return gpu.row_sums(rows, upstream, ctx.size), None

@@ -32,7 +32,7 @@ from kgrec.nn.init import glorot_uniform
 from kgrec.nn.losses import l2
 from kgrec.ops.pairwise import bpr_rows
 from kgrec.ops.propagate import propagate
-from kgrec.ops.rows import take_rows
+from kgrec.ops.rows import pair_products, take_rows
 from kgrec.ops.softmax import edge_softmax
 from kgrec.random import derive
 
@@ -206,9 +206,8 @@ class DiffKG(Recommender):
         """Return what entities gather from their neighbors."""
         csr, relation = self.facts.csr, self.facts.relation.long()
         of_head, of_tail = (self.relations @ part.T for part in self.weight.chunk(2))
-        logit = (take_rows(e, csr.destinations()) * take_rows(of_head, relation)).sum(1)
-        logit = logit + (take_rows(e, csr.idx.long()) * take_rows(of_tail, relation)).sum(1)
-        logit = leaky_relu(logit, 0.2)
+        logit = pair_products(e, of_head, csr.destinations(), relation)
+        logit = leaky_relu(logit + pair_products(e, of_tail, csr.idx.long(), relation), 0.2)
         if kept is None:
             return propagate(e, csr, edge_softmax(logit, csr))
 
