@@ -73,7 +73,7 @@ class RowDiffusion(nn.Module):
         rates = torch.exp(-math.log(10000) * torch.arange(half, device=x.device) / half)
         angles = step.unsqueeze(1) * rates.to(x.dtype)
         time = self.of_step(torch.cat([angles.cos(), angles.sin()], 1))
-        of_row, of_time = self.inner.weight.split([x.shape[1], time.shape[1]], 1)
+        of_row, of_time = torch.split(self.inner.weight, [x.shape[1], time.shape[1]], 1)
         # A row is as long as there are entities: it is normalized behind the product, not copied.
         length = torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp(min=_LEAST_LENGTH)
         by_row = linear(dropout(x, _DROPPED, self.training), of_row) / length

@@ -23,6 +23,7 @@ from kgrec.models.knowledge.kgcn_effects import KGCNEffects
 from kgrec.models.sources import NegativeSource, Points
 from kgrec.nn.init import glorot_uniform
 from kgrec.nn.losses import half_squares
+from kgrec.ops.propagate import sparse_product
 from kgrec.ops.rows import take_rows
 
 _VALUES_AT_ONCE = 2**22
@@ -248,10 +249,10 @@ class KGCN(Recommender):
         """Return the scores of pairs."""
         return PairScorer(self.catalog, self.pairs)
 
+    @torch.no_grad()
     def catalog(self, user: Int[Tensor, " batch"]) -> Float[Tensor, "batch items"]:
-        """Return the scores of all items, a few users at a time."""
-        gathered = self.config.num_neighbors * (1 if self.config.num_hops == 1 else self.config.dim)
-        row = len(self.neighbors) * (gathered + 2 * self.config.dim)
+        """Return the scores of all items, a few users at a time; no gradient."""
+        row = len(self.neighbors) * (3 * self.config.num_neighbors + 3 * self.config.dim)
         parts = torch.split(user, max(1, _VALUES_AT_ONCE // row))
         return torch.cat([self._catalog(take_rows(self.users, part)) for part in parts])
 
@@ -261,10 +262,14 @@ class KGCN(Recommender):
             last = number == self.config.num_hops - 1
             edges = self.neighbors[: self.ckg.num_items] if last else self.neighbors
             shares = self.shares(user, edges.unsqueeze(0).expand(len(user), -1, -1))
-            near = v[:, self.facts.tail[edges]]  # (users or 1, entities, K, dim)
-            around = (shares.unsqueeze(2) @ near).squeeze(2)
+            ends = torch.arange(0, edges.numel() + 1, edges.shape[1], device=edges.device).int()
+            tails = self.facts.tail[edges].flatten().int()
+            around = [  # one product a user, rather than rows gathered for each edge
+                sparse_product(ends, tails, share.flatten(), v[at if number else 0])
+                for at, share in enumerate(shares)
+            ]
             own = v[:, : len(edges)].expand(len(user), -1, -1)
-            v = self.step(number, own, around)
+            v = self.step(number, own, torch.stack(around))
 
         return (v @ user.unsqueeze(2)).squeeze(2)
 
