@@ -759,7 +759,7 @@ def test_clients_that_stop_or_never_end_are_left(runs, monkeypatch, protocol):
     port = listening.getsockname()[1]
     settings = Settings(runs[0][1])
     server = worker.Worker(settings, Live(runs[0][1], metrics), metrics)
-    assert (server.config.http is protocols.TimedH11) == (protocol == "h11")
+    assert (server.config.http is protocols.in_python()) == (protocol == "h11")
     thread = threading.Thread(target=server.run, args=([listening],))
     thread.start()
     try:

@@ -1,5 +1,6 @@
 """The service's routes: who may use them, within which limits, and how requests become answers."""
 
+import asyncio
 import hashlib
 import hmac
 import logging
@@ -15,7 +16,6 @@ from typing import Any, TypeVar
 
 import msgspec
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -401,7 +401,7 @@ class _Routes:
 
     async def reload(self, request: Request) -> Response:
         """Look for newer tables at once."""
-        done = await run_in_threadpool(self._live.look, True)
+        done = await asyncio.to_thread(self._live.look, True)
         body = _encode({"reloaded": done, "run": self._live.service.run})
         return Response(body, 202 if done else 503, media_type="application/json")
 
