@@ -309,6 +309,9 @@ def test_addresses_that_do_not_fit(client):
         assert client.get(path).status_code == 404
     assert client.delete("/v1/recommend").status_code == 405
     assert client.get("/v1/score").status_code == 405
+    assert client.get("/v1/recommend/", follow_redirects=False).status_code == 404
+    assert client.head("/v1/recommend?user=u1").status_code == 200
+    assert client.head("/v1/score").status_code == 405
 
 
 SMALL = st.recursive(
