@@ -102,10 +102,10 @@ def test_a_model_without_a_page_ends_the_build():
 
 
 def test_every_command_and_schema_has_a_page(root, staged):
-    from kgrec.cli import _COMMANDS
+    from kgrec.cli.commands import COMMANDS
 
     pages = {path.stem for path in (staged / "reference/commands").glob("*.md")}
-    assert set(_COMMANDS) | {"data-get", "data-list", "data-verify", "index"} <= pages
+    assert set(COMMANDS) | {"data-get", "data-list", "data-verify", "index"} <= pages
     assert "--resume" in (staged / "reference/commands/train.md").read_text()
     schemas = {path.stem for path in (root / "docs/schemas").glob("*.json")}
     assert schemas == {p.stem for p in (staged / "reference/schemas").glob("*.md")} - {"index"}

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import typer
-
-from kgrec.cli import app, run
+from kgrec.cli import run
+from kgrec.cli.commands import COMMANDS, GROUPS, load_command
 from sitegen.docstrings import cell, hidden_list, inline
 
 COLUMNS = "96"
@@ -26,13 +25,11 @@ def command_pages() -> dict[str, str]:
 
 def _names() -> Iterator[tuple[tuple[str, ...], str]]:
     """Yield the words of every command with its summary, groups' commands after the others."""
-    top: Any = typer.main.get_command(app)
-    for name, command in top.commands.items():
-        if not hasattr(command, "commands"):
-            yield (name,), _first(command.help)
-    for name, command in top.commands.items():
-        for inner, last in getattr(command, "commands", {}).items():
-            yield (name, inner), _first(last.help)
+    for name, (_, summary) in COMMANDS.items():
+        yield (name,), summary
+    for name in GROUPS:
+        for inner, command in load_command(name).commands.items():
+            yield (name, inner), _first(command.help)
 
 
 def _first(text: str | None) -> str:

@@ -10,7 +10,7 @@
 import codecs
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from typing import Annotated
 
@@ -19,38 +19,7 @@ from typer.exceptions import TyperException
 
 from kgrec import log
 from kgrec._version import __version__
-from kgrec.cli import (
-    ablate,
-    blend,
-    build,
-    check_folder,
-    compare,
-    convert,
-    data,
-    demo,
-    doctor,
-    evaluate,
-    experiment,
-    explain,
-    explain_batch,
-    explain_eval,
-    explain_summary,
-    export,
-    forget,
-    info,
-    inspect,
-    models,
-    new_model,
-    placebo,
-    pull,
-    push,
-    recommend,
-    serve,
-    similar,
-    train,
-    tune,
-    update,
-)
+from kgrec.cli.commands import COMMANDS, GROUPS, CommandGroup, add_commands
 from kgrec.cli.output import let_go, open_streams
 from kgrec.errors import ConfigError, KgrecError
 from kgrec.escaping import clean
@@ -58,6 +27,7 @@ from kgrec.scale.world import World
 
 app = typer.Typer(
     name="kgrec",
+    cls=CommandGroup,
     help="Load knowledge graphs, train graph-based recommenders, and inspect the paths that "
     "explain a recommendation.",
     add_completion=False,
@@ -93,41 +63,7 @@ def _options(
     log.show(-1 if follow else int(not quiet))
 
 
-_COMMANDS: dict[str, Callable[..., None]] = {
-    "demo": demo.demo,
-    "models": models.models,
-    "new-model": new_model.new_model,
-    "build": build.build,
-    "check-folder": check_folder.check_folder,
-    "info": info.info,
-    "convert": convert.convert,
-    "train": train.train,
-    "run": experiment.run_experiment,
-    "tune": tune.tune,
-    "ablate": ablate.ablate,
-    "blend": blend.blend,
-    "evaluate": evaluate.evaluate,
-    "compare": compare.compare,
-    "recommend": recommend.recommend,
-    "similar": similar.similar,
-    "explain": explain.explain,
-    "explain-batch": explain_batch.explain_batch,
-    "explain-summary": explain_summary.explain_summary,
-    "explain-eval": explain_eval.explain_eval,
-    "placebo": placebo.placebo,
-    "inspect": inspect.inspect,
-    "export": export.export,
-    "push": push.push,
-    "serve": serve.serve,
-    "update": update.update,
-    "forget": forget.forget,
-    "doctor": doctor.doctor,
-}
-for _name, _command in _COMMANDS.items():
-    app.command(_name)(_command)
-_GROUPS = {"data": data.app, "pull": pull.app}
-for _name, _group in _GROUPS.items():
-    app.add_typer(_group, name=_name)
+add_commands(app)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -136,7 +72,7 @@ def run(arguments: Sequence[str]) -> int:
     """
     try:
         world = World.here()
-        named = next((word for word in arguments if word in _COMMANDS or word in _GROUPS), None)
+        named = next((word for word in arguments if word in COMMANDS or word in GROUPS), None)
         if world.size > 1 and named in _FIRST:
             return _first_runs(world, arguments)
 
@@ -251,7 +187,7 @@ def _again_in_utf8() -> None:
 
 def _usage(message: str, arguments: Sequence[str]) -> str:
     command = next(
-        (f"kgrec {word}" for word in arguments if word in _COMMANDS or word in _GROUPS), "kgrec"
+        (f"kgrec {word}" for word in arguments if word in COMMANDS or word in GROUPS), "kgrec"
     )
     message = message.replace(" Value error, ", " ")
     return f"{message}{'' if message.endswith(('.', '?')) else '.'} See `{command} --help`."

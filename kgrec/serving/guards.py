@@ -1,6 +1,6 @@
 """What every server of kgrec does with requests before it answers them."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -33,18 +33,26 @@ def with_headers(send: Send, more: Mapping[bytes, bytes], kept: Collection[bytes
 
     async def hardened(message: Message) -> None:
         if message["type"] == "http.response.start":
-            own = dict(more)
-            headers = []
-            for pair in message["headers"]:
-                name = pair[0].lower()
-                if name in kept:
-                    own.pop(name, None)
-                if name not in own:
-                    headers.append(pair)
-            message["headers"] = headers + list(own.items())
+            message["headers"] = joined(message["headers"], more, kept)
         await send(message)
 
     return hardened
+
+
+def joined(
+    said: Iterable[tuple[bytes, bytes]], more: Mapping[bytes, bytes], kept: Collection[bytes] = ()
+) -> list[tuple[bytes, bytes]]:
+    """Return the headers of an answer with more of them, as ``with_headers`` does."""
+    own = dict(more)
+    headers = []
+    for pair in said:
+        name = pair[0].lower()
+        if name in kept:
+            own.pop(name, None)
+        if name not in own:
+            headers.append(pair)
+
+    return headers + list(own.items())
 
 
 def foreign_host(headers: Headers, hosts: Collection[str]) -> bool:

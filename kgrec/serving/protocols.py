@@ -5,11 +5,9 @@ good.
 """
 
 import asyncio
+from functools import cache
 from importlib.util import find_spec
 from typing import Any
-
-import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _PATIENCE = 10.0  # seconds for a request to arrive, and for an answer to be taken
 _LONGEST_HEAD = 65_536
@@ -78,20 +76,28 @@ def _stop(timer: Any) -> None:
         timer.cancel()
 
 
-class TimedH11(Timed, H11Protocol):
-    """HTTP in Python: everywhere, and slower."""
+@cache
+def in_python() -> type[asyncio.Protocol]:
+    """Return HTTP in Python: everywhere, and slower."""
+    import h11
+    from uvicorn.protocols.http.h11_impl import H11Protocol
 
-    def begun(self) -> bool:
-        """Return whether a part of a request has come, and not all of it."""
-        return self.conn.their_state is h11.SEND_BODY or (
-            self.conn.their_state is h11.IDLE and bool(self.conn.trailing_data[0])
-        )
+    class TimedH11(Timed, H11Protocol):
+        """HTTP in Python."""
+
+        def begun(self) -> bool:
+            """Return whether a part of a request has come, and not all of it."""
+            return self.conn.their_state is h11.SEND_BODY or (
+                self.conn.their_state is h11.IDLE and bool(self.conn.trailing_data[0])
+            )
+
+    return TimedH11
 
 
 def fastest() -> type[asyncio.Protocol]:
     """Return the fastest protocol that is installed: in C where httptools is."""
     if find_spec("httptools") is None:
-        return TimedH11
+        return in_python()
 
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 

@@ -8,7 +8,7 @@ import uvicorn
 from kgrec.errors import ConfigError
 from kgrec.serving.app import make_app
 from kgrec.serving.inspector import Inspector
-from kgrec.serving.protocols import QUIET, TimedH11
+from kgrec.serving.protocols import QUIET, in_python
 from kgrec.serving.work import Worker
 
 HOST = "127.0.0.1"
@@ -73,7 +73,7 @@ class Service:
         self._server = uvicorn.Server(
             uvicorn.Config(
                 make_app(inspector, token, [f"{HOST}:{port}", f"localhost:{port}"], self._worker),
-                http=TimedH11,
+                http=in_python(),
                 loop="asyncio",
                 log_level="warning",
                 limit_concurrency=64,

@@ -10,6 +10,7 @@ import pytest
 
 import kgrec
 from kgrec import cli, log
+from kgrec.cli.commands import COMMANDS, GROUPS, load_command
 from kgrec.errors import FormatError
 
 
@@ -208,3 +209,27 @@ def test_usage_names_the_command_behind_options(capsys):
     told = one_line(capsys)
     assert "See `kgrec build --help`" in told
     assert "Value error" not in told
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, *GROUPS])
+def test_the_list_says_of_a_command_what_its_own_help_says(name):
+    summary = {**COMMANDS, **GROUPS}[name][1]
+    command = load_command(name)
+    assert command.name == name
+    assert " ".join(command.help.partition("\n\n")[0].split()) == summary
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["models", "--help"], ["recommned"]])
+def test_no_command_is_imported_but_the_one_that_is_called(arguments, root):
+    script = (
+        f"import sys\nfrom kgrec.cli import run\nrun({arguments!r})\n"
+        "from kgrec.cli.commands import COMMANDS, GROUPS\n"
+        "modules = {place.partition('.')[0] for place, _ in [*COMMANDS.values(), *GROUPS.values()]}\n"
+        "print(*(m for m in sorted(modules) if f'kgrec.cli.{m}' in sys.modules), file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0
+    loaded = done.stderr.splitlines()[-1].split()
+    assert loaded == [word for word in arguments if word in COMMANDS]

@@ -309,6 +309,9 @@ def test_addresses_that_do_not_fit(client):
         assert client.get(path).status_code == 404
     assert client.delete("/v1/recommend").status_code == 405
     assert client.get("/v1/score").status_code == 405
+    assert client.get("/v1/recommend/", follow_redirects=False).status_code == 404
+    assert client.head("/v1/recommend?user=u1").status_code == 200
+    assert client.head("/v1/score").status_code == 405
 
 
 SMALL = st.recursive(
@@ -759,7 +762,7 @@ def test_clients_that_stop_or_never_end_are_left(runs, monkeypatch, protocol):
     port = listening.getsockname()[1]
     settings = Settings(runs[0][1])
     server = worker.Worker(settings, Live(runs[0][1], metrics), metrics)
-    assert (server.config.http is protocols.TimedH11) == (protocol == "h11")
+    assert (server.config.http is protocols.in_python()) == (protocol == "h11")
     thread = threading.Thread(target=server.run, args=([listening],))
     thread.start()
     try:

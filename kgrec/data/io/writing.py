@@ -25,8 +25,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Literal
 
-from filelock import FileLock, Timeout
-
 from kgrec.errors import CheckpointError, ConfigError, KgrecError
 
 State = Literal["new", "old", "gone"]
@@ -68,6 +66,8 @@ def locked(
         CheckpointError: If another process is at work there.
         OSError: If the path takes no lock; the error names ``target``.
     """
+    from filelock import FileLock, Timeout  # by those who write alone: a service reads
+
     guard = FileLock(_passing_name(target, "lock"), timeout=wait, thread_local=False)
     if not target.parent.is_dir():  # the library would make it
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(target))

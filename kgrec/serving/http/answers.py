@@ -37,6 +37,7 @@ from kgrec.serving.tables.ranking import Person, Ranked, Ranking
 _TURNS = 8  # lists after which other requests have theirs
 _SHOWN_VALUES = 50
 _SHOWN_FACETS = 100
+_NONE = np.empty(0, np.int64)
 
 
 @runtime_checkable
@@ -134,6 +135,9 @@ class Service:
         keys: Sequence[str],
         ignored: dict[str, list[str]],
     ) -> np.ndarray:
+        if not keys:
+            return _NONE
+
         try:
             columns, unknown = self.ranking.columns(keys, request.on_unknown)
         except KgrecError as error:

@@ -1,5 +1,6 @@
 """The service's routes: who may use them, within which limits, and how requests become answers."""
 
+import asyncio
 import hashlib
 import hmac
 import logging
@@ -7,19 +8,17 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from time import monotonic
 from typing import Any, TypeVar
+from urllib.parse import parse_qsl
 
 import msgspec
-from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kgrec._version import __version__
 from kgrec.errors import KgrecError, nearest
@@ -29,8 +28,8 @@ from kgrec.serving.guards import (
     foreign_host,
     foreign_site,
     is_json,
+    joined,
     read_body,
-    with_headers,
 )
 from kgrec.serving.http.answers import Service
 from kgrec.serving.http.live import Live
@@ -68,6 +67,7 @@ _BOOLEANS = {"1": True, "true": True, "0": False, "false": False}
 _MOST_PARTS = 1_000
 _encode = msgspec.json.Encoder().encode
 T = TypeVar("T", bound=msgspec.Struct)
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class Gate:
     """What every request passes: limits, keys, and what is counted and logged.
 
     Args:
-        app: What is behind it.
+        routes: What is behind it.
         live: What is served.
         metrics: Counts requests.
         access: Who may ask.
@@ -108,7 +108,7 @@ class Gate:
 
     def __init__(
         self,
-        app: ASGIApp,
+        routes: "_Routes",
         live: Live,
         metrics: Metrics,
         access: Access,
@@ -116,7 +116,7 @@ class Gate:
         log: bool,
         log_users: bool,
     ) -> None:
-        self._app = app
+        self._routes = routes
         self._live = live
         self._metrics = metrics
         self._access = access
@@ -127,34 +127,31 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        if scope["type"] == "lifespan":
+            await _say_ready(receive, send)
         if scope["type"] != "http":
-            if scope["type"] == "lifespan":
-                await self._app(scope, receive, send)
             return
 
         began = monotonic()
-        request = Request(scope)
+        request = Request(scope, receive)
         given = request.headers.get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else os.urandom(8).hex()
         scope["state"] = state = {"request_id": request_id, "log": {}}
         status = 500
-
-        async def counted(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        reply = with_headers(counted, self._headers(request, request_id), kept=_KEPT)
+        headers = self._headers(request, request_id)
         self._open += 1
         try:
             refused = self._refusal(request)
-            if refused is None and self._asks_leave(request):
-                await Response(None, 204, _PREFLIGHT)(scope, receive, reply)
-            elif refused is None:
-                await self._app(scope, receive, reply)
+            if refused is not None:
+                answer = problem_response(refused, request_id)
+            elif self._asks_leave(request):
+                answer = Response(None, 204, _PREFLIGHT)
             else:
-                await problem_response(refused, request_id)(scope, receive, reply)
+                answer = await self._routes.answer(request)
+
+            status = answer.status_code
+            answer.raw_headers = joined(answer.raw_headers, headers, kept=_KEPT)
+            await answer(scope, receive, send)
         finally:
             self._open -= 1
             seconds = monotonic() - began
@@ -228,6 +225,13 @@ class Gate:
         sys.stderr.write(_encode(record).decode("utf-8", "replace") + "\n")
 
 
+async def _say_ready(receive: Receive, send: Send) -> None:
+    """Tell a server that asks that there is nothing to start, and nothing to end."""
+    for part in ("startup", "shutdown"):
+        await receive()
+        await send({"type": f"lifespan.{part}.complete"})
+
+
 def problem_response(problem: ProblemError, request_id: str) -> Response:
     """Return the answer that a problem is."""
     headers = {}
@@ -261,19 +265,11 @@ def make_app(
         log_users: Whether it names the user.
     """
     routes = _Routes(live, metrics)
-    handlers: dict[Any, Any] = {
-        ProblemError: _on_problem,
-        KgrecError: _on_problem,
-        404: _on_missing,
-        405: _on_missing,
-        500: _on_bug,
-    }
-    app = Starlette(routes=routes.all(), exception_handlers=handlers)
-    return Gate(app, live, metrics, access or Access(), most_open, log, log_users)
+    return Gate(routes, live, metrics, access or Access(), most_open, log, log_users)
 
 
 class _Routes:
-    """Endpoints.
+    """Endpoints, by their paths; a router of patterns and its layers take longer than most answers.
 
     Args:
         live: What is served.
@@ -283,26 +279,46 @@ class _Routes:
     def __init__(self, live: Live, metrics: Metrics) -> None:
         self._live = live
         self._metrics = metrics
+        read = ("GET", "HEAD")
+        self._endpoints: dict[str, tuple[Endpoint, tuple[str, ...]]] = {
+            "/v1/recommend": (self.recommend, (*read, "POST")),
+            "/v1/similar": (self.similar, (*read, "POST")),
+            "/v1/score": (self.score, ("POST",)),
+            "/v1/explain": (self.explain, ("POST",)),
+            "/v1/items": (self.items, read),
+            "/v1/run": (self.run, read),
+            "/v1/live": (self.alive, read),
+            "/v1/ready": (self.ready, read),
+            "/v1/version": (self.version, read),
+            "/v1/reload": (self.reload, ("POST",)),
+            "/metrics": (self.metrics, read),
+            "/openapi.json": (self.openapi, read),
+            "/": (self.docs, read),
+            "/style.css": (self.style, read),
+        }
 
-    def all(self) -> list[Route]:
-        """Return the routes."""
-        both = ["GET", "POST"]
-        return [
-            Route("/v1/recommend", self.recommend, methods=both),
-            Route("/v1/similar", self.similar, methods=both),
-            Route("/v1/score", self.score, methods=["POST"]),
-            Route("/v1/explain", self.explain, methods=["POST"]),
-            Route("/v1/items", self.items),
-            Route("/v1/run", self.run),
-            Route("/v1/live", self.alive),
-            Route("/v1/ready", self.ready),
-            Route("/v1/version", self.version),
-            Route("/v1/reload", self.reload, methods=["POST"]),
-            Route("/metrics", self.metrics),
-            Route("/openapi.json", self.openapi),
-            Route("/", self.docs),
-            Route("/style.css", self.style),
-        ]
+    async def answer(self, request: Request) -> Response:
+        """Return the answer to a request; an error becomes a problem, a bug is logged."""
+        try:
+            return await self._answered(request)
+        except (ProblemError, KgrecError) as error:
+            problem = error if isinstance(error, ProblemError) else problem_of(error)
+        except Exception as error:
+            trace = "".join(traceback.format_exception(error))
+            logger.error("request %s: a bug\n%s", request.state.request_id, trace)
+            problem = problem_of(error)
+
+        return problem_response(problem, request.state.request_id)
+
+    async def _answered(self, request: Request) -> Response:
+        found = self._endpoints.get(request.scope["path"])
+        if found is None:
+            raise ProblemError("not-found", "there is no such address. See /openapi.json.")
+
+        endpoint, methods = found
+        if request.method not in methods:
+            raise ProblemError("method-not-allowed", f"{request.method} is not answered here.")
+        return await endpoint(request)
 
     def _service(self) -> Service:
         """Return what answers.
@@ -369,15 +385,15 @@ class _Routes:
         """Return items by ids or facts, and the facets."""
         service = self._service()
         query = _checked(request)
-        keys = query.getlist("id")
+        keys = query.get("id", [])
         values: dict[str, list[str]] = {}
-        for part in query.getlist("where"):
+        for part in query.get("where", []):
             name, sign, value = part.partition("=")
             if not sign:
                 raise ProblemError("invalid", "expected where=FIELD=VALUE.", "where")
             values.setdefault(name, []).append(value)
 
-        limit = _whole(query.get("limit", "100"), "limit", 0, MOST_K)
+        limit = _whole(query.get("limit", ["100"])[-1], "limit", 0, MOST_K)
         return _answer(request, service.items(keys, {**values}, limit), service.stamp)
 
     async def run(self, request: Request) -> Response:
@@ -401,7 +417,7 @@ class _Routes:
 
     async def reload(self, request: Request) -> Response:
         """Look for newer tables at once."""
-        done = await run_in_threadpool(self._live.look, True)
+        done = await asyncio.to_thread(self._live.look, True)
         body = _encode({"reloaded": done, "run": self._live.service.run})
         return Response(body, 202 if done else 503, media_type="application/json")
 
@@ -464,15 +480,18 @@ async def _body(request: Request, kind: type[T]) -> T:
         raise ProblemError("bad-request", "the body is not JSON.") from None
 
 
-def _checked(request: Request) -> Any:
-    """Return the query of a request that is not made to fill memory."""
-    query = request.query_params
-    parts = query.multi_items()
+def _checked(request: Request) -> dict[str, list[str]]:
+    """Return the query of a request that is not made to fill memory, values by name."""
+    parts = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
     if len(parts) > _MOST_PARTS or any(len(value) > LONGEST_ID for _, value in parts):
         raise ProblemError(
             "invalid", f"at most {_MOST_PARTS:,} parts of {LONGEST_ID:,} characters."
         )
-    return query
+
+    found: dict[str, list[str]] = {}
+    for name, value in parts:
+        found.setdefault(name, []).append(value)
+    return found
 
 
 @cache
@@ -482,14 +501,12 @@ def _fields(kind: type[msgspec.Struct]) -> frozenset[str]:
 
 def _query(request: Request, kind: type[T]) -> T:
     """Return a request that is in the address, by the same type as one in a body."""
-    query = _checked(request)
     fields = _fields(kind)
     given: dict[str, Any] = {}
-    for name in query:
-        values: Sequence[str] = query.getlist(name)
+    for name, values in _checked(request).items():
         _check_name(name, fields)
         if name in ("history", "exclude", "items"):
-            given[name] = list(values)
+            given[name] = values
         elif len(values) > 1:
             raise ProblemError("invalid", "given more than once.", name)
         elif name in ("k", "reasons", "reason_ms"):
@@ -532,27 +549,3 @@ def _number(text: str, name: str) -> float:
     if len(text) > 20 or not _NUMBER.fullmatch(text):
         raise ProblemError("invalid", "expected a number such as 0.3.", name)
     return float(text)
-
-
-def _request_id(request: Request) -> str:
-    return str(request.state.request_id)
-
-
-async def _on_problem(request: Request, error: Exception) -> Response:
-    problem = error if isinstance(error, ProblemError) else problem_of(error)
-    return problem_response(problem, _request_id(request))
-
-
-async def _on_missing(request: Request, error: Exception) -> Response:
-    status = getattr(error, "status_code", 404)
-    if status == 405:
-        problem = ProblemError("method-not-allowed", f"{request.method} is not answered here.")
-    else:
-        problem = ProblemError("not-found", "there is no such address. See /openapi.json.")
-    return problem_response(problem, _request_id(request))
-
-
-async def _on_bug(request: Request, error: Exception) -> Response:
-    trace = "".join(traceback.format_exception(error))
-    logger.error("request %s: a bug\n%s", _request_id(request), trace)
-    return problem_response(problem_of(error), _request_id(request))

@@ -17,7 +17,6 @@ from time import monotonic, sleep
 from types import FrameType
 
 import uvicorn
-from starlette.concurrency import run_in_threadpool
 
 from kgrec import log
 from kgrec.data.io.files import existing, sha256
@@ -142,8 +141,8 @@ class Worker(uvicorn.Server):
     async def _look(self) -> None:
         while True:
             await asyncio.sleep(_LOOKED)
-            await run_in_threadpool(self._follow_run)
-            await run_in_threadpool(self._live.look)
+            await asyncio.to_thread(self._follow_run)
+            await asyncio.to_thread(self._live.look)
 
     def _follow_run(self) -> None:
         """Make new tables where the run at hand has been replaced."""

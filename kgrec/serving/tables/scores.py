@@ -170,7 +170,8 @@ class VectorSource:
         rows = len(self.items)
         steps = np.linspace(0, rows, _PROBED, endpoint=False).astype(np.int64)
         starts = np.arange(0, rows, _BLOCK // 4)[:, None] + np.arange(4)
-        probed = np.unique([*steps, *starts[starts < rows], *range(max(0, rows - _APART), rows)])
+        last = range(max(0, rows - _APART), rows)
+        probed = np.array(sorted({*steps.tolist(), *starts[starts < rows].tolist(), *last}))
         vector = self.items[rows // 2] + self.items[rows // 3]
         return np.array_equal(self._apart(vector, probed), (vector @ self.columns)[probed])
 
