@@ -862,6 +862,7 @@ def main() -> None:
     parser.add_argument("tracks", nargs="*", default=list(TRACKS))
     parser.add_argument("--peers", type=Path)
     parser.add_argument("--peer-scripts", type=Path, default=Path("../shared/peers"))
+    parser.add_argument("--models", nargs="+", choices=tuple(SMALL), help="of A' only these")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--work", type=Path)
@@ -873,6 +874,9 @@ def main() -> None:
     if chosen.job:
         print(json.dumps(JOBS[chosen.job](**json.loads(chosen.arguments)), default=float))
         return
+
+    for model in set(SMALL).difference(chosen.models or SMALL):
+        del SMALL[model]
 
     with tempfile.TemporaryDirectory() as scratch:
         work = (chosen.work or Path(scratch)).resolve()
