@@ -175,15 +175,20 @@ class KTUP(Recommender):
         tail: Int[Tensor, " batch"],
     ) -> Float[Tensor, " batch"]:
         """Return g of triples, Eq. (11)."""
-        apart = take_rows(self.entities, head) - take_rows(self.entities, tail)
+        h, t = take_rows(self.entities, torch.cat([head, tail])).chunk(2)
+        return _energy(h, t, *self.planes(relation))
+
+    def planes(
+        self, relation: Int[Tensor, " batch"]
+    ) -> tuple[Float[Tensor, "batch dim"], Float[Tensor, "batch dim"]]:
+        """Return the normals of length 1 and the translations of relations."""
         normal = normalize(take_rows(self.relation_normals, relation), dim=1)
-        apart = apart - (apart * normal).sum(1, keepdim=True) * normal
-        return (apart + take_rows(self.relations, relation)).square().sum(1)
+        return normal, take_rows(self.relations, relation)
 
     def bpr_loss(self, batch: PairwiseBatch) -> Float[Tensor, ""]:
         """Return BPR of distances, and how far preferences are off their planes, Eq. (9)."""
         u = take_rows(self.users, batch.user)
-        used, other = (self.joined(item) for item in (batch.positive, batch.negative))
+        used, other = self.joined(torch.cat([batch.positive, batch.negative])).chunk(2)
         ranking = softplus(self.distances(u, used) - self.distances(u, other)).mean()
         off = self.config.norm_weight * _off_plane(self.preferences, self.preference_normals)
         return (1 - self.config.kg_weight) * (ranking + off)
@@ -193,15 +198,17 @@ class KTUP(Recommender):
         of items and entities, Eqs. (11)-(13).
         """
         config = self.config
-        true = self.energies(batch.head, batch.relation, batch.tail)
-        false = self.energies(batch.head, batch.relation, batch.negative_tail)
-        hinge = relu(config.margin + true - false).mean()
         nodes = torch.cat([batch.head, batch.tail, batch.negative_tail])
-        lengths = take_rows(self.entities, nodes).square().sum(1)
-        held = relu(lengths - 1).mean() + _off_plane(self.relations, self.relation_normals)
-        items = nodes[nodes < self.ckg.num_items]
-        apart = take_rows(self.items, items) - take_rows(self.entities, items)
-        aligned = apart.square().sum() / max(1, len(items))
+        e = take_rows(self.entities, nodes)  # once: each gradient is as large as the table
+        h, t, other = e.chunk(3)
+        normal, translation = self.planes(batch.relation)
+        true, false = (_energy(h, end, normal, translation) for end in (t, other))
+        hinge = relu(config.margin + true - false).mean()
+        held = relu(e.square().sum(1) - 1).mean()
+        held = held + _off_plane(self.relations, self.relation_normals)
+        at = torch.nonzero(nodes < self.ckg.num_items).squeeze(1)
+        apart = take_rows(self.items, nodes[at]) - take_rows(e, at)
+        aligned = apart.square().sum() / max(1, len(at))
         loss = hinge + config.norm_weight * held + config.align_weight * aligned
         return config.kg_weight * loss
 
@@ -249,6 +256,18 @@ class KTUP(Recommender):
     def explanation_effects(self) -> ModelEffects:
         """Return how plausible facts are: none enters the scores."""
         return KTUPEffects(self)
+
+
+def _energy(
+    head: Float[Tensor, "batch dim"],
+    tail: Float[Tensor, "batch dim"],
+    normal: Float[Tensor, "batch dim"],
+    translation: Float[Tensor, "batch dim"],
+) -> Float[Tensor, " batch"]:
+    """Return g of triples by the vectors of their ends, Eq. (11)."""
+    apart = head - tail
+    apart = apart - (apart * normal).sum(1, keepdim=True) * normal
+    return (apart + translation).square().sum(1)
 
 
 def _off_plane(
