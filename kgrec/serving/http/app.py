@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -159,6 +160,17 @@ class Gate:
             if self._log:
                 self._write(scope, state, status, seconds)
 
+    async def on_bug(self, request: Request, error: Exception) -> Response:
+        """Return the answer where one could not be made, and log why."""
+        request_id = str(request.state.request_id)
+        trace = "".join(traceback.format_exception(error))
+        logger.error("request %s: a bug\n%s", request_id, trace)
+        answer = problem_response(problem_of(error), request_id)
+        answer.raw_headers = joined(
+            answer.raw_headers, self._headers(request, request_id), kept=_KEPT
+        )
+        return answer
+
     def _asks_leave(self, request: Request) -> bool:
         """Return whether a browser asks on behalf of an allowed page what it may send."""
         return request.method == "OPTIONS" and request.headers.get("origin") in self._access.origins
@@ -265,7 +277,8 @@ def make_app(
         log_users: Whether it names the user.
     """
     routes = _Routes(live, metrics)
-    return Gate(routes, live, metrics, access or Access(), most_open, log, log_users)
+    gate = Gate(routes, live, metrics, access or Access(), most_open, log, log_users)
+    return ServerErrorMiddleware(gate, gate.on_bug)
 
 
 class _Routes:
@@ -298,15 +311,11 @@ class _Routes:
         }
 
     async def answer(self, request: Request) -> Response:
-        """Return the answer to a request; an error becomes a problem, a bug is logged."""
+        """Return the answer to a request; an error becomes a problem."""
         try:
             return await self._answered(request)
         except (ProblemError, KgrecError) as error:
             problem = error if isinstance(error, ProblemError) else problem_of(error)
-        except Exception as error:
-            trace = "".join(traceback.format_exception(error))
-            logger.error("request %s: a bug\n%s", request.state.request_id, trace)
-            problem = problem_of(error)
 
         return problem_response(problem, request.state.request_id)
 
