@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from results import dataset
+from results import dataset, put_between_marks
 
 import kgrec
 from kgrec.models.catalog import MODELS
@@ -144,10 +144,7 @@ def report(out: Path) -> None:
 
     RECORDS.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
     parts = [line for name in records for line in (f"## {name}", "", *table(records[name]))]
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition("<!-- table -->")
-    _, _, after = rest.partition("<!-- end of table -->")
-    text = "\n".join(parts)
-    PAGE.write_text(f"{before}<!-- table -->\n{text}<!-- end of table -->{after}", encoding="utf-8")
+    put_between_marks(PAGE, "\n".join(parts))
 
 
 def main() -> None:

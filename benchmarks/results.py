@@ -104,6 +104,14 @@ def tables() -> dict[str, Table]:
     }
 
 
+def put_between_marks(page: Path, text: str) -> None:
+    """Put a text between the marks of a page."""
+    before, _, rest = page.read_text(encoding="utf-8").partition("<!-- table -->")
+    _, _, after = rest.partition("<!-- end of table -->")
+    whole = f"{before}<!-- table -->\n{text}\n<!-- end of table -->{after}"
+    page.write_text(whole, encoding="utf-8")
+
+
 def built(name: str) -> kgrec.Dataset:
     """Return a data set of the tables, built from its files."""
     parts = dict(tables()[name].parts)

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from peers import IN_ORDER, SEQUENTIAL, SPACES, Peer
-from results import SHARED, capped
+from results import SHARED, capped, put_between_marks
 
 import kgrec
 from kgrec.data.records.parts import PARTS
@@ -165,12 +165,7 @@ def report(out: Path) -> None:
     missing = [name for name in MODELS if name not in records]
     missing += [f"RecBole's {name}" for name in SEQUENTIAL if f"recbole-{name}" not in records]
     lines += ["", f"Not run: {', '.join(missing)}."] if missing else []
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition("<!-- table -->")
-    _, _, after = rest.partition("<!-- end of table -->")
-    table = "\n".join(lines)
-    PAGE.write_text(
-        f"{before}<!-- table -->\n{table}\n<!-- end of table -->{after}", encoding="utf-8"
-    )
+    put_between_marks(PAGE, "\n".join(lines))
 
 
 def main() -> None:

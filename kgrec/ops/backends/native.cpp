@@ -67,7 +67,7 @@ INLINE void sparse_sum(const Product& p, int64_t v, int64_t first, int width, fl
       found += at >= 0;
     }
     for (int k = 0; k < found; k++) {
-      // Not only for the cache: without it GCC 12 turns the two loops about and the sum leaves its registers, five times as slow.
+      // Not only for the cache: without it what GCC 12 makes of the loop is five to seven times as slow, tables in the cache or not.
       if (k + kAhead < found) __builtin_prefetch(p.x + place[k + kAhead] * p.dim + first);
       add_row<WIDTH>(sum, p.x + place[k] * p.dim + first, weight[k], width);
     }
