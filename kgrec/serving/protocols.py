@@ -29,7 +29,9 @@ class Timed(asyncio.Protocol):
     """Limits on a request's arrival and on an answer's delivery; beside a protocol of uvicorn."""
 
     transport: Any
+    cycle: Any  # the last request and its answer
     loop: asyncio.AbstractEventLoop
+    _ended = False
     _slow: Any = None  # handles of timers
     _stuck: Any = None
 
@@ -50,6 +52,20 @@ class Timed(asyncio.Protocol):
             self._slow = None
         elif self._slow is None:
             self._slow = self.loop.call_later(_PATIENCE, self.transport.abort)
+
+    def eof_received(self) -> Any:  # uvicorn says None; asyncio asks whether to stay
+        """Answer a client that sends no more what it has asked for."""
+        self._ended = True
+        return self._answers() and not self.begun()
+
+    def on_response_complete(self) -> None:
+        """Take leave of such a client when it has all answers."""
+        super().on_response_complete()  # type: ignore[misc]
+        if self._ended and not self._answers():
+            self.transport.close()
+
+    def _answers(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
 
     def pause_writing(self) -> None:
         """Wait for the client to take what it asked for."""

@@ -10,7 +10,7 @@ from kgrec.errors import CheckpointError
 from kgrec.serving.tables import pruning
 from kgrec.serving.tables.best import best
 from kgrec.serving.tables.pruning import Search, rounded, rounded_of
-from kgrec.serving.tables.scores import VectorSource
+from kgrec.serving.tables.scores import Scores, VectorSource
 
 needs_compiled = pytest.mark.skipif(
     pruning.library() is None, reason="the compiled search is not here, or the machine lacks AVX2"
@@ -91,6 +91,25 @@ def shuffled(items, dim):
     return vectors
 
 
+def columns_of(source, vector, k, hidden=NOTHING, candidates=None):
+    (found,) = source.rounded.columns([Search(vector, k, hidden, candidates)])
+    return found
+
+
+def scores_of(source, row, k, hidden=NOTHING, candidates=None):
+    search = Search(source.vector(row, None), k, hidden, candidates)
+    (columns,) = source.columns_of([search])
+    return Scores(source.scores(search.vector, columns), columns)
+
+
+@pytest.fixture(params=[1, 2], ids=["AVX2", "VNNI"])
+def way(request, monkeypatch):
+    """Each way of this machine."""
+    if request.param > max(1, pruning.way()):
+        pytest.skip("this machine has no VNNI")
+    monkeypatch.setattr(pruning, "way", lambda: request.param)
+
+
 KINDS = [normal, grouped, spread, spiked, tiny, huge, whole, shuffled]
 
 
@@ -106,7 +125,7 @@ def people(dim):
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 3), (63, 8), (1003, 17), (4101, 64), (9000, 33)])
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_lists_are_those_of_the_whole_catalog_bit_for_bit(kind, shape):
+def test_lists_are_those_of_the_whole_catalog_bit_for_bit(kind, shape, way):
     items = kind(*shape)
     # an item's own vector beside: its equals tie at the top
     users = np.concatenate([people(shape[1]), items[:3], -items[:1]])
@@ -126,7 +145,7 @@ def test_lists_are_those_of_the_whole_catalog_bit_for_bit(kind, shape):
                 (10, np.arange(len(items)), None),
                 (10, NOTHING, NOTHING),
             ]:
-                found = source.best(row, None, Search(k, hidden, candidates))
+                found = scores_of(source, row, k, hidden, candidates)
                 wanted = reference(scores, k, hidden, candidates)
                 if found.columns is None:  # the whole catalog, as it was
                     assert found.values.tobytes() == scores.tobytes()
@@ -137,12 +156,12 @@ def test_lists_are_those_of_the_whole_catalog_bit_for_bit(kind, shape):
 
 
 @needs_compiled
-def test_most_items_are_left_out_and_none_that_any_order_of_adding_ranks():
+def test_most_items_are_left_out_and_none_that_any_order_of_adding_ranks(way):
     items, users = normal(5000, 32), normal(40, 32, 1)
     source = source_of(items, users)
     left = []
     for vector in users:
-        columns = source.rounded.columns(vector, Search(20, NOTHING))
+        columns = columns_of(source, vector, 20)
         left.append(len(columns))
         exact = items.astype(np.float64) @ vector.astype(np.float64)
         assert set(np.argsort(-exact)[:20]) <= set(columns.tolist())
@@ -155,7 +174,7 @@ def test_most_items_are_left_out_and_none_that_any_order_of_adding_ranks():
 
 @needs_compiled
 @pytest.mark.parametrize("kind", KINDS[:4] + KINDS[6:], ids=lambda kind: kind.__name__)
-def test_bounds_hold_to_the_last_item(kind):
+def test_bounds_hold_to_the_last_item(kind, way):
     """Of two items the better one is always left, however near the other."""
     items = kind(700, 12)
     users = people(12)[[1, 3, 4, 5, 6]]
@@ -165,12 +184,12 @@ def test_bounds_hold_to_the_last_item(kind):
         for column in DRAWN.integers(700, size=40).tolist():
             rivals = np.flatnonzero(exact >= exact[column])
             pair = np.array([column, DRAWN.choice(rivals)])
-            found = source.rounded.columns(vector, Search(1, NOTHING, np.unique(pair)))
+            found = columns_of(source, vector, 1, NOTHING, np.unique(pair))
             assert pair[1] in found.tolist()
 
 
 @needs_compiled
-def test_bounds_hold_where_rounding_takes_all_that_it_can():
+def test_bounds_hold_where_rounding_takes_all_that_it_can(way):
     """Against the better item as much as possible, and for the other: one lies .49 of a step behind
     its whole numbers along the user's vector, the other before them.
     """
@@ -186,15 +205,33 @@ def test_bounds_hold_where_rounding_takes_all_that_it_can():
     assert items[1].astype(np.float64) @ user > items[0].astype(np.float64) @ user
     source = source_of(items, user[None])
     hidden = np.setdiff1d(np.arange(20), [8, 9])
-    assert source.rounded.columns(user, Search(1, hidden)).tolist() == [8, 9]
+    assert columns_of(source, user, 1, hidden).tolist() == [8, 9]
+
+
+@needs_compiled
+def test_searches_at_once_are_those_one_by_one(way):
+    items, users = normal(3000, 33), people(33)
+    source = source_of(items, users)
+    some = np.arange(0, 3000, 3)
+    searches = [
+        Search(vector, k, hidden, candidates)
+        for vector in users
+        for k in (1, 10, 600)
+        for hidden, candidates in [(NOTHING, None), (np.arange(50), some), (np.arange(3000), None)]
+    ]
+    assert source.rounded.columns([]) == []
+    for one, at_once in zip(searches, source.rounded.columns(searches), strict=True):
+        alone = columns_of(source, one.vector, one.k, one.hidden, one.candidates)
+        assert (alone is None) == (at_once is None)
+        assert alone is None or alone.tolist() == at_once.tolist()
 
 
 @needs_compiled
 def test_too_many_that_are_alike_are_not_searched():
     items = np.ones((3000, 8), np.float32)
     source = source_of(items, items)
-    assert source.rounded.columns(items[0], Search(10, NOTHING)) is None
-    found = source.best(0, None, Search(10, NOTHING))
+    assert columns_of(source, items[0], 10) is None
+    found = scores_of(source, 0, 10)
     assert found.columns is None
     assert best(found.values, 10).tolist() == list(range(10))
     assert not rounded(items, items)  # and such an export has no rounded vectors
@@ -204,10 +241,10 @@ def test_too_many_that_are_alike_are_not_searched():
 def test_without_the_library_lists_are_the_same(monkeypatch):
     items, users = normal(3000, 16), normal(5, 16, 1)
     source = source_of(items, users)
-    with_it = [source.best(row, None, Search(10, np.arange(100))) for row in range(5)]
+    with_it = [scores_of(source, row, 10, np.arange(100)) for row in range(5)]
     monkeypatch.setattr(pruning, "library", lambda: None)
     for row, before in enumerate(with_it):
-        found = source.best(row, None, Search(10, np.arange(100)))
+        found = scores_of(source, row, 10, np.arange(100))
         assert found.columns is None
         found.values[:100] = -np.inf
         top = best(found.values, 10)

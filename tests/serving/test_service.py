@@ -441,7 +441,7 @@ def test_a_bug_is_a_problem_and_its_trace_is_in_the_log(runs, monkeypatch, caplo
     from kgrec.serving.tables.ranking import Ranking
 
     broken = client_of(runs[0][1])
-    monkeypatch.setattr(Ranking, "recommend", lambda *args, **more: 1 / 0)
+    monkeypatch.setattr(Ranking, "begin", lambda *args, **more: 1 / 0)
     answer = broken.get("/v1/recommend?user=u1")
     assert answer.status_code == 500
     assert answer.json()["type"] == "/problems/internal"

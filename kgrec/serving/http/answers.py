@@ -3,10 +3,10 @@
 import asyncio
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cached_property
 from time import monotonic
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 import numpy as np
@@ -17,6 +17,7 @@ from kgrec.ops.reranking import Wishes
 from kgrec.ops.strangers import KINDS, PERSONAL, POPULAR
 from kgrec.serving.http.metrics import Metrics
 from kgrec.serving.http.problems import ProblemError, problem_of
+from kgrec.serving.http.together import Together
 from kgrec.serving.http.types import (
     Basis,
     FacetAnswer,
@@ -38,6 +39,8 @@ _TURNS = 8  # lists after which other requests have theirs
 _SHOWN_VALUES = 50
 _SHOWN_FACETS = 100
 _NONE = np.empty(0, np.int64)
+_NO_WISHES = Wishes()
+_NOTHING = astuple(_NO_WISHES)
 
 
 @runtime_checkable
@@ -100,13 +103,15 @@ class Service:
         lists = []
         missing = 0
         deadline = monotonic() + request.reason_ms / 1000
-        for number, user in enumerate(users):
-            if number and number % _TURNS == 0:
-                await asyncio.sleep(0)
+        rows = [None if user is None else self.ranking.user(user) for user in users]
+        for number, (user, row) in enumerate(zip(users, rows, strict=True)):
+            if number % _TURNS == 0:
+                if number:
+                    await asyncio.sleep(0)
+                some = [Person(each, history) for each in rows[number : number + _TURNS]]
+                made = await self._ranked(some, request, candidates, exclude, wishes)
 
-            row = None if user is None else self.ranking.user(user)
-            person = Person(row, history)
-            ranked = self._ranked(person, request, candidates, exclude, wishes)
+            ranked = made[number % _TURNS]
             if request.fallback == "none" and not self._is_own(ranked):
                 raise ProblemError(
                     "no-list", f"nothing is known of {_shown(user)} to make a list by.", "user"
@@ -165,26 +170,32 @@ class Service:
         except ConfigError as error:
             raise ProblemError("invalid", str(error), "where") from None
 
-    def _ranked(
+    async def _ranked(
         self,
-        person: Person,
+        people: Sequence[Person],
         request: RecommendRequest,
         candidates: np.ndarray | None,
         exclude: np.ndarray,
         wishes: Wishes,
-    ) -> Ranked:
+    ) -> list[Ranked]:
+        shown: dict[str, Any] = {"candidates": candidates, "exclude": exclude}
+        shown["allow_seen"] = request.allow_seen
+        if not wishes:
+            begun = [self.ranking.begin(person, request.k, **shown) for person in people]
+            return await self._together.end(begun)
+
         try:
-            return self.ranking.recommend(
-                person,
-                request.k,
-                candidates=candidates,
-                exclude=exclude,
-                allow_seen=request.allow_seen,
-                wishes=wishes,
-            )
+            return [
+                self.ranking.recommend(person, request.k, **shown, wishes=wishes)
+                for person in people
+            ]
         except KgrecError as error:  # of the wishes alone
             name = next((n for n in wishes.to_dict() if str(error).startswith(n)), "most")
             raise problem_of(error, name) from None
+
+    @cached_property
+    def _together(self) -> Together:
+        return Together(self.ranking)
 
     def _is_own(self, ranked: Ranked) -> bool:
         """Return whether a list says something of the person, or everyone gets it by the model."""
@@ -234,25 +245,18 @@ class Service:
         return f"{who}."
 
     def _places(self, ranked: Ranked, said: dict[int, bytes]) -> list[Place]:
-        tables = self.ranking.tables
-        places = []
-        rows = zip(
-            ranked.items.tolist(), ranked.scores.tolist(), ranked.kinds.tolist(), strict=True
-        )
-        for rank, (column, score, kind) in enumerate(rows, 1):
-            reason = said.get(column)
-            places.append(
-                Place(
-                    rank,
-                    tables.items[column],
-                    tables.labels[column],
-                    round(score, 6),
-                    KINDS[kind] if kind != ranked.kind else None,
-                    [] if reason is None else [msgspec.Raw(reason)],
-                )
-            )
+        ids, labels = self.ranking.tables.items, self.ranking.tables.labels
+        columns, scores = ranked.items.tolist(), ranked.scores.tolist()
+        rows = enumerate(zip(columns, scores, strict=True), 1)
+        if not said and (ranked.kinds == ranked.kind).all():
+            return [Place(n, ids[at], labels[at], round(score, 6)) for n, (at, score) in rows]
 
-        return places
+        kinds = [None if kind == ranked.kind else KINDS[kind] for kind in ranked.kinds.tolist()]
+        reasons = [[msgspec.Raw(said[at])] if at in said else [] for at in columns]
+        return [
+            Place(n, ids[at], labels[at], round(score, 6), kinds[n - 1], reasons[n - 1])
+            for n, (at, score) in rows
+        ]
 
     async def _reasons(
         self,
@@ -391,15 +395,18 @@ def _wishes(request: RecommendRequest) -> Wishes:
     Raises:
         ProblemError: If that does not hold together.
     """
+    given = (
+        request.diversity,
+        request.diversity_by,
+        request.popularity,
+        request.calibrate,
+        request.new_items,
+        request.most,
+    )
+    if given == _NOTHING:
+        return _NO_WISHES
     try:
-        return Wishes(
-            request.diversity,
-            request.diversity_by,
-            request.popularity,
-            request.calibrate,
-            request.new_items,
-            request.most,
-        )
+        return Wishes(*given)
     except ConfigError as error:
         raise ProblemError("invalid", str(error), "calibrate") from None
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+_SORTED = 256  # scores up to which all are sorted
+
 
 def best(scores: np.ndarray, k: int) -> np.ndarray:
     """Return the columns of the k highest scores, the highest first; of equal scores the lower
@@ -11,9 +13,9 @@ def best(scores: np.ndarray, k: int) -> np.ndarray:
     [1, 0, 2]
     """
     count = len(scores)
-    if k >= count:
-        columns = np.flatnonzero(scores > -np.inf)
-        return columns[np.argsort(-scores[columns], kind="stable")]
+    if k >= count or count <= _SORTED:
+        order = np.argsort(-scores, kind="stable")
+        return order[: min(k, int(np.count_nonzero(scores > -np.inf)))]
 
     limit = np.partition(scores, count - k)[count - k]
     above = np.flatnonzero(scores > limit)

@@ -7,21 +7,21 @@ columns, and the whole catalog is scored.
 """
 
 import ctypes
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 
 from kgrec.compiled import load_library
 from kgrec.serving.tables.columns import check
 
-_VERSION = 1
+_VERSION = 2
 _FILE = "_pruning.so"
 _POINTER, _LONG = ctypes.c_void_p, ctypes.c_int64
-_ARGUMENTS = [_POINTER] * 3 + [_LONG] * 2 + [_POINTER, _POINTER, _LONG, _POINTER]
-_ARGUMENTS += [_LONG, _LONG, _POINTER]
+_ARGUMENTS: list[Any] = [_POINTER] * 3 + [_LONG] * 2 + [_POINTER, _LONG, ctypes.c_int32]
 
 _TILE = 16, 4  # items and dimensions
 _TOP = 127
@@ -40,25 +40,43 @@ def library() -> ctypes.CDLL | None:
     if found is None:
         return None
 
-    found.kgrec_pruning_works.restype = ctypes.c_int32
-    if not found.kgrec_pruning_works():
+    found.kgrec_pruning_way.restype = ctypes.c_int32
+    if not found.kgrec_pruning_way():
         return None
 
-    found.kgrec_pruning_columns.argtypes = _ARGUMENTS
-    found.kgrec_pruning_columns.restype = ctypes.c_int64
+    found.kgrec_pruning_search.argtypes = _ARGUMENTS
+    found.kgrec_pruning_search.restype = None
     return found
+
+
+@cache
+def way() -> int:
+    """Return the number of the fastest way on this machine."""
+    here = library()
+    return 0 if here is None else int(here.kgrec_pruning_way())
+
+
+class _Wanted(ctypes.Structure):
+    """A search, as the library reads it."""
+
+    _fields_: ClassVar = [
+        *((name, _POINTER) for name in ("vector", "hidden", "shown", "columns")),
+        *((name, _LONG) for name in ("hidden_count", "k", "most", "found")),
+    ]
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What of the catalog a list may show.
+    """Which list is looked for.
 
     Attributes:
+        vector: By which items are scored.
         k: Its length.
         hidden: Columns that it may not show.
         candidates: What alone it may, distinct columns; None for all.
     """
 
+    vector: np.ndarray
     k: int
     hidden: np.ndarray
     candidates: np.ndarray | None = None
@@ -83,32 +101,41 @@ class Rounded:
     items: int
     dim: int
 
-    def columns(self, vector: np.ndarray, search: Search) -> np.ndarray | None:
-        """Return columns, ascending, among which the best k by inner product with the vector are,
-        however it is added up; None where that cannot be told, or they are many.
+    def columns(self, searches: Sequence[Search]) -> list[np.ndarray | None]:
+        """Return, for each search, columns, ascending, among which the best k by inner product with
+        the vector are, however it is added up; None where that cannot be told, or they are many.
+        Several at once read the catalog once.
         """
-        found = library()
-        if found is None or search.k * 2 > _MOST:
-            return None
+        here = library()
+        found: list[np.ndarray | None] = [None] * len(searches)
+        short = [at for at, search in enumerate(searches) if search.k * 2 <= _MOST]
+        if here is None or not short:
+            return found
 
-        vector = np.ascontiguousarray(vector, np.float32)
+        columns = np.empty((len(short), _MOST), np.int64)
+        arrays = [self._arrays(searches[at]) for at in short]
+        wanted = (_Wanted * len(short))()
+        for at, own, row, one in zip(short, arrays, columns, wanted, strict=True):
+            one.vector, one.hidden, one.shown = (a if a is None else a.ctypes.data for a in own)
+            one.columns, one.hidden_count = row.ctypes.data, len(own[1])
+            one.k, one.most = searches[at].k, _MOST
+
+        here.kgrec_pruning_search(*self._table, ctypes.addressof(wanted), len(short), way())
+        for at, row, one in zip(short, columns, wanted, strict=True):
+            if one.found >= 0:
+                found[at] = row[: one.found]
+        return found
+
+    def _arrays(self, search: Search) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Return the vector, what is hidden, and what is shown, as the library reads them."""
+        vector = np.ascontiguousarray(search.vector, np.float32)
         hidden = np.ascontiguousarray(search.hidden, np.int64)
-        shown = None
-        if search.candidates is not None:
-            shown = np.zeros(self.items, np.uint8)
-            shown[search.candidates] = 1
-        columns = np.empty(_MOST, np.int64)
-        count = found.kgrec_pruning_columns(
-            *self._table,
-            vector.ctypes.data,
-            hidden.ctypes.data,
-            len(hidden),
-            None if shown is None else shown.ctypes.data,
-            search.k,
-            _MOST,
-            columns.ctypes.data,
-        )
-        return None if count < 0 else columns[:count]
+        if search.candidates is None:
+            return vector, hidden, None
+
+        shown = np.zeros(self.items, np.uint8)
+        shown[search.candidates] = 1
+        return vector, hidden, shown
 
     @cached_property
     def _table(self) -> tuple[int, ...]:

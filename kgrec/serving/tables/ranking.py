@@ -17,6 +17,7 @@ from kgrec.serving.tables.scores import Scores, Source, VectorSource
 _FEW = 5_000  # candidates up to which these alone are scored
 _NAMED = 5_000  # items up to which the nearest ids are looked for
 _NO_ITEMS = np.empty(0, dtype=np.int64)
+_Limits = tuple[int, np.ndarray, np.ndarray | None]  # length, what is hidden, candidates
 
 
 def _none() -> np.ndarray:
@@ -55,6 +56,39 @@ class Ranked:
     kind: int
     clicks: int = 0
     new: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A list before the catalog is searched for it.
+
+    Attributes:
+        search: What is to be searched; None where ``found`` has the scores.
+        found: The scores; None where there are none.
+        person: Who it is for.
+        had: Everything that the person has, oldest first.
+        k: Its length.
+        candidates: What alone may be shown; None for all.
+        some: The columns that are scored; None for all.
+        hidden: What is not to be shown.
+        kind: Where the list comes from.
+        by_model: Whether the model gives the scores.
+        clicks: Items that the person had before.
+        new: Further items of the history.
+    """
+
+    search: Search | None
+    found: Scores | None
+    person: Person
+    had: np.ndarray
+    k: int
+    candidates: np.ndarray | None
+    some: np.ndarray | None
+    hidden: np.ndarray
+    kind: int
+    by_model: bool
+    clicks: int
+    new: int
 
 
 class Ranking:
@@ -109,6 +143,23 @@ class Ranking:
             options: dict[str, Any] = {"exclude": exclude, "allow_seen": allow_seen}
             return self._reranked(person, length, candidates, options, wishes)
 
+        begun = self.begin(person, k, candidates=candidates, exclude=exclude, allow_seen=allow_seen)
+        if isinstance(begun, Ranked):
+            return begun
+        return self.end(begun, self.columns_of([begun])[0])
+
+    def begin(
+        self,
+        person: Person,
+        k: int = 10,
+        *,
+        candidates: np.ndarray | None = None,
+        exclude: np.ndarray = _NO_ITEMS,
+        allow_seen: bool = False,
+    ) -> Ranked | Begun:
+        """Return a list without wishes, as ``recommend`` does, or what it needs before ``end``: so
+        that the catalog is searched for several at once.
+        """
         seen = self._seen(person)
         plain = candidates is None and not len(exclude) and not allow_seen
         if plain and not len(person.history) and k <= self.tables.about.lists:
@@ -119,26 +170,48 @@ class Ranking:
         had, new = _joined(seen, person.history)
         hidden = exclude if allow_seen else np.concatenate([exclude, had])
         some = candidates if candidates is not None and len(candidates) <= _FEW else None
-        search = None if some is not None else self._search(k, hidden, candidates)
-        found, kind, by_model = self._scores(person, had, some, search)
+        limits = None if some is not None else (k, hidden, candidates)
+        found, kind, by_model = self._scores(person, had, some, limits)
+        search = found if isinstance(found, Search) else None
+        scores = None if isinstance(found, Search) else found
+        clicks = len(seen)
+        return Begun(
+            search, scores, person, had, k, candidates, some, hidden, kind, by_model, clicks, new
+        )
+
+    def columns_of(self, lists: Sequence[Begun]) -> list[np.ndarray | None]:
+        """Return, for each list, columns among which its best are; None for the whole catalog."""
+        found: list[np.ndarray | None] = [None] * len(lists)
+        if not isinstance(self.source, VectorSource):
+            return found
+
+        at = [n for n, begun in enumerate(lists) if begun.search is not None]
+        searches = [begun.search for begun in lists if begun.search is not None]
+        for n, columns in zip(at, self.source.columns_of(searches), strict=True):
+            found[n] = columns
+        return found
+
+    def end(self, begun: Begun, columns: np.ndarray | None) -> Ranked:
+        """Return a list, by the columns among which its best are; None for the whole catalog."""
+        found, kind, by_model = begun.found, begun.kind, begun.by_model
+        if begun.search is not None:
+            found = self._searched(begun.search, columns)
         if found is None:
-            return Ranked(_NO_ITEMS, np.empty(0), _NO_ITEMS, kind, len(seen), new)
+            return Ranked(_NO_ITEMS, np.empty(0), _NO_ITEMS, kind, begun.clicks, begun.new)
 
         scores, scored = found.values, found.columns
-        if scored is None or scored is some:
-            scores = _masked(scores, candidates, some, hidden)
-        shown = best(scores, k)
+        if scored is None or scored is begun.some:
+            scores = _masked(scores, begun.candidates, begun.some, begun.hidden)
+        shown = best(scores, begun.k)
         items = shown if scored is None else scored[shown]
         values = scores[shown]
         kinds = np.full(len(items), kind)
         if self.tables.placed is not None and by_model:
             kinds[self.tables.placed[items]] = CONTENT
-        if len(items) < k and by_model and not self.tables.all_known:
-            items, values, kinds = self._filled(
-                person, had, k, candidates, hidden, (items, values, kinds)
-            )
+        if len(items) < begun.k and by_model and not self.tables.all_known:
+            items, values, kinds = self._filled(begun, (items, values, kinds))
 
-        return Ranked(items, values, kinds, kind, len(seen), new)
+        return Ranked(items, values, kinds, kind, begun.clicks, begun.new)
 
     def _reranked(
         self,
@@ -187,17 +260,12 @@ class Ranking:
         scores = arrays["lists.scores"][person.row, :count]
         return Ranked(items[:count].astype(np.int64), scores, kinds, kind, clicks)
 
-    def _search(self, k: int, hidden: np.ndarray, candidates: np.ndarray | None) -> Search:
-        if not self.tables.all_known:
-            hidden = np.concatenate([hidden, self.tables.cold])
-        return Search(k, hidden, candidates)
-
     def _scores(
-        self, person: Person, had: np.ndarray, some: np.ndarray | None, search: Search | None = None
-    ) -> tuple[Scores | None, int, bool]:
-        """Return the scores of the catalog, of some columns, or of those among which the best are
-        that are searched; free to be overwritten. Also the kind of the list, and whether the model
-        gave them; None where there is no list.
+        self, person: Person, had: np.ndarray, some: np.ndarray | None, limits: _Limits | None
+    ) -> tuple[Scores | Search | None, int, bool]:
+        """Return the scores of the catalog, or of some columns, free to be overwritten; where limits
+        are given and the catalog can be searched, that search. Also the kind of the list, and
+        whether the model gave them; None where there is no list.
         """
         tables = self.tables
         row = person.row
@@ -205,12 +273,12 @@ class Ranking:
         usable = had if tables.all_known else had[tables.known[had]]
         if kind != UNKNOWN and row is not None:
             fresh = len(person.history) and len(usable)
-            return self._of_model(row, usable if fresh else None, some, search), kind, True
+            return self._of_model(row, usable if fresh else None, some, limits), kind, True
 
         popular = tables.about.popular
         if popular or (self.source.folds and len(usable)):
             kind = POPULAR if popular else HISTORY
-            return self._of_model(None, usable, some, search), kind, True
+            return self._of_model(None, usable, some, limits), kind, True
         if tables.fallback.way == "off":
             return None, POPULAR, False
 
@@ -225,16 +293,19 @@ class Ranking:
         row: int | None,
         history: np.ndarray | None,
         some: np.ndarray | None,
-        search: Search | None,
-    ) -> Scores:
-        """Return the model's scores for a known user, or one with a history, or for that alone."""
+        limits: _Limits | None,
+    ) -> Scores | Search:
+        """Return the model's scores for a known user, or one with a history, or for that alone; or
+        the search for them.
+        """
         source = self.source
-        if search is not None and isinstance(source, VectorSource):
-            found = source.best(row, history, search)
-            if found.columns is not None:
-                return found
-            values = found.values
-        elif row is None:
+        if limits is not None and isinstance(source, VectorSource):
+            k, hidden, candidates = limits
+            if not self.tables.all_known:
+                hidden = np.concatenate([hidden, self.tables.cold])
+            return Search(source.vector(row, history), k, hidden, candidates)
+
+        if row is None:
             assert history is not None
             values = source.of_history(history, some)
         elif history is not None:
@@ -244,6 +315,12 @@ class Ranking:
 
         return Scores(self._without_cold(values, some), some)
 
+    def _searched(self, search: Search, columns: np.ndarray | None) -> Scores:
+        """Return scores among which the best are."""
+        assert isinstance(self.source, VectorSource)
+        values = self.source.scores(search.vector, columns)
+        return Scores(values if columns is not None else self._without_cold(values, None), columns)
+
     def _without_cold(self, scores: np.ndarray, some: np.ndarray | None) -> np.ndarray:
         if not self.tables.all_known:
             cold = self.tables.cold if some is None else ~self.tables.known[some]
@@ -251,13 +328,7 @@ class Ranking:
         return scores
 
     def _filled(
-        self,
-        person: Person,
-        had: np.ndarray,
-        k: int,
-        candidates: np.ndarray | None,
-        hidden: np.ndarray,
-        found: tuple[np.ndarray, np.ndarray, np.ndarray],
+        self, begun: Begun, found: tuple[np.ndarray, np.ndarray, np.ndarray]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return a list with items at its end that the model does not know, by content where that
         says something.
@@ -265,9 +336,11 @@ class Ranking:
         if self.tables.fallback.way == "off":
             return found
 
-        further = self.tables.fallback.by_content(person.row, had).astype(np.float32)
+        further = self.tables.fallback.by_content(begun.person.row, begun.had)
+        further = further.astype(np.float32)
         further[self.tables.known] = -np.inf
-        shown = best(_masked(further, candidates, None, hidden), k - len(found[0]))
+        masked = _masked(further, begun.candidates, None, begun.hidden)
+        shown = best(masked, begun.k - len(found[0]))
         values = further[shown]
         more = shown, values, np.where(values > 0, CONTENT, POPULAR)
         items, scores, kinds = (np.concatenate(pair) for pair in zip(found, more, strict=True))
@@ -281,8 +354,8 @@ class Ranking:
             CapabilityError: If the model knows nothing of the person.
         """
         had, _ = _joined(self._seen(person), person.history)
-        found, _, by_model = self._scores(person, had, np.asarray(columns))
-        if found is None or not by_model:
+        found, _, by_model = self._scores(person, had, np.asarray(columns), None)
+        if not isinstance(found, Scores) or not by_model:
             raise CapabilityError(
                 f"{self.tables.about.model} knows nothing of this person: no usable history."
             )

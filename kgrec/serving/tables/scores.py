@@ -1,6 +1,6 @@
 """Scores of the catalog, in numpy: of vectors, and of histories times an item matrix."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, runtime_checkable
@@ -101,30 +101,31 @@ class VectorSource:
 
     def of_history(self, history: np.ndarray, columns: np.ndarray | None) -> np.ndarray:
         """Return the scores of someone unseen."""
-        return self._scores(self._vector(None, history), columns)
+        return self._scores(self.vector(None, history), columns)
 
     def of_updated(self, row: int, history: np.ndarray, columns: np.ndarray | None) -> np.ndarray:
         """Return the scores of a known user with new items."""
-        return self._scores(self._vector(row, history), columns)
+        return self._scores(self.vector(row, history), columns)
 
-    def best(self, row: int | None, history: np.ndarray | None, search: Search) -> Scores:
-        """Return scores among which those of the best k are.
+    def columns_of(self, searches: Sequence[Search]) -> list[np.ndarray | None]:
+        """Return, for each search, columns among which the best are; None for the whole catalog."""
+        if self.rounded is None or not self._apart_is_equal:
+            return [None] * len(searches)
+        return self.rounded.columns(searches)
+
+    def scores(self, vector: np.ndarray, columns: np.ndarray | None) -> np.ndarray:
+        """Return the scores by a vector: of the catalog, or of columns that were searched, bit for
+        bit those of the catalog.
+        """
+        return self._scores(vector, None) if columns is None else self._apart(vector, columns)
+
+    def vector(self, row: int | None, history: np.ndarray | None) -> np.ndarray:
+        """Return someone's vector.
 
         Args:
             row: Row of a known user; None for someone unseen.
             history: Everything that the person has, where the vector is to be made of it.
-            search: What is looked for.
         """
-        vector = self._vector(row, history)
-        columns = None
-        if self.rounded is not None and self._apart_is_equal:
-            columns = self.rounded.columns(vector, search)
-        if columns is None:
-            return Scores(self._scores(vector, None), None)
-
-        return Scores(self._apart(vector, columns), columns)
-
-    def _vector(self, row: int | None, history: np.ndarray | None) -> np.ndarray:
         if row is None:
             assert self.fold is not None
             assert history is not None
