@@ -8,7 +8,7 @@ PYTHON ?= python3
 PIP_ARGS ?=
 WORKERS ?= auto
 BIN := .venv/bin
-SOURCES := kgrec/ops/backends/native.cpp $(wildcard kgrec/ops/backends/*.h) kgrec/data/native/ntriples.cpp kgrec/serving/tables/pruning.cpp
+SOURCES := kgrec/ops/backends/native.cpp $(wildcard kgrec/ops/backends/*.h) kgrec/data/native/ntriples.cpp kgrec/ops/folding.cpp kgrec/serving/tables/pruning.cpp
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --maxprocesses=8 --dist=worksteal
 # The checks of shapes and types double the time of a test, so each runs without them, as users run kgrec, and those of tensor
 # code once more with them; but not what is learned there, how often something is drawn or what metrics are over every order of

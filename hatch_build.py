@@ -15,6 +15,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 SOURCES = {  # what serves in the place of each library
     Path("kgrec/ops/backends/native.cpp"): "the kernels of torch will serve",
     Path("kgrec/data/native/ntriples.cpp"): "N-Triples will be read in Python",
+    Path("kgrec/ops/folding.cpp"): "newcomers' vectors will take twice the time",
     Path("kgrec/serving/tables/pruning.cpp"): "lists will be made of the scores of all items",
 }
 FLAGS = (

@@ -247,10 +247,10 @@ def contestants(bench: Bench) -> dict[str, Callable[[int], object]]:
 
 def factors(run: Any) -> tuple[Any, Any]:
     """Return implicit's model with a run's vectors, and its matrix of interactions."""
-    from implicit.cpu.matrix_factorization_base import MatrixFactorizationBase
+    from implicit.cpu.als import AlternatingLeastSquares
 
-    model = MatrixFactorizationBase()
     scorer = run.scorer()
+    model = AlternatingLeastSquares(scorer.items.shape[1], num_threads=1)
     model.user_factors, model.item_factors = scorer.users.numpy(), scorer.items.numpy()
     return model, run.data.train.csr(run.data.num_users, run.data.num_items)
 

@@ -5,13 +5,16 @@ Every function of one person: ``vector`` for someone whom training has not seen,
 known user with new interactions.
 """
 
+import ctypes
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
+from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
+from kgrec.compiled import load_library
 from kgrec.errors import ConfigError
 
 FEW = 20
@@ -19,6 +22,19 @@ STEPS = 10
 _RATE = 0.05
 _MOMENTS = 0.9, 0.999
 _CONTRASTED = 1024  # items that each of a history is compared with, where pairs were trained
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """Return the compiled mean, None where there is none."""
+    found = load_library(Path(__file__).with_name("_folding.so"), "kgrec_folding_version", 1)
+    if found is None:
+        return None
+
+    pointer, long = ctypes.c_void_p, ctypes.c_int64
+    found.kgrec_folding_mean.argtypes = [pointer, long, long, pointer, pointer, long, pointer]
+    found.kgrec_folding_mean.restype = ctypes.c_int32
+    return found
 
 
 @runtime_checkable
@@ -149,15 +165,28 @@ class MeanFold:
 
     def _softmax_slope(self, vector: np.ndarray, own: np.ndarray) -> np.ndarray:
         """Return the gradient of the mean of -log softmax(cos(v, i) / temperature)."""
-        table = self._columns
         length = np.sqrt(vector @ vector) or 1.0
         direction = vector / length
-        logits = (direction.astype(table.dtype) @ table) / self.temperature
-        logits[self._left_out] = -np.inf
-        weight = np.exp(logits - logits.max())
-        weight /= weight.sum()
-        outer = (table @ weight - own.mean(0)) / self.temperature
+        outer = (self._weighted_mean(direction) - own.mean(0)) / self.temperature
         return np.asarray((outer - (outer @ direction) * direction) / length)
+
+    def _weighted_mean(self, direction: np.ndarray) -> np.ndarray:
+        """Return the mean of the contrast, weighted by softmax(i . direction / temperature)."""
+        items, left_out = self.items, self._left_out
+        here = library()
+        fits = items.dtype == np.float32 and items.flags.c_contiguous and not items.shape[1] % 16
+        if here is not None and fits and len(left_out) < len(items):
+            scaled = (direction / self.temperature).astype(np.float32)
+            mean = np.empty(len(direction))
+            arrays = items.ctypes.data, *items.shape, scaled.ctypes.data, left_out.ctypes.data
+            if not here.kgrec_folding_mean(*arrays, len(left_out), mean.ctypes.data):
+                return mean
+
+        table = self._columns
+        logits = (direction.astype(table.dtype) @ table) / self.temperature
+        logits[left_out] = -np.inf
+        weight = np.exp(logits - logits.max())
+        return np.asarray(table @ (weight / weight.sum()))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the average user and the rows of the contrast."""

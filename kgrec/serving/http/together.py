@@ -8,7 +8,14 @@ import numpy as np
 from kgrec.serving.tables.ranking import Begun, Ranked, Ranking
 
 _MOST = 32  # lists after which other requests have their turn
-_Columns = asyncio.Future[np.ndarray | None]
+
+
+class _Batch:
+    """Lists that are searched for at once, behind all requests that have come in by then."""
+
+    def __init__(self, together: "Together") -> None:
+        self.lists: list[Begun] = []
+        self.found = asyncio.create_task(together.search(self))
 
 
 class Together:
@@ -20,40 +27,30 @@ class Together:
 
     def __init__(self, ranking: Ranking) -> None:
         self._ranking = ranking
-        self._waiting: list[tuple[Begun, _Columns]] = []
+        self._batch: _Batch | None = None
 
     async def end(self, lists: Sequence[Begun | Ranked]) -> list[Ranked]:
         """Return lists in the order given; what is a list already stays."""
-        asked = [
-            self._asked(one) if isinstance(one, Begun) and one.search is not None else None
-            for one in lists
-        ]
+        joined = [self._join(one) for one in lists]
         made = []
-        for one, waits in zip(lists, asked, strict=True):
-            columns = None if waits is None else await waits
+        for one, (batch, at) in zip(lists, joined, strict=True):
+            columns = None
+            if batch is not None:  # shielded: others wait for the same search
+                columns = (await asyncio.shield(batch.found))[at]
             made.append(one if isinstance(one, Ranked) else self._ranking.end(one, columns))
         return made
 
-    def _asked(self, begun: Begun) -> _Columns:
-        loop = asyncio.get_running_loop()
-        if not self._waiting:
-            loop.call_soon(self._search)  # behind all requests that have come in by now
-        found: _Columns = loop.create_future()
-        self._waiting.append((begun, found))
-        return found
+    def _join(self, one: Begun | Ranked) -> tuple[_Batch | None, int]:
+        """Return the search that a list is part of, and its place there."""
+        if isinstance(one, Ranked) or one.search is None:
+            return None, 0
+        if self._batch is None or len(self._batch.lists) == _MOST:
+            self._batch = _Batch(self)
+        self._batch.lists.append(one)
+        return self._batch, len(self._batch.lists) - 1
 
-    def _search(self) -> None:
-        now, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
-        if self._waiting:
-            asyncio.get_running_loop().call_soon(self._search)
-
-        open_ones = [(begun, future) for begun, future in now if not future.cancelled()]
-        try:
-            found = self._ranking.columns_of([begun for begun, _ in open_ones])
-        except Exception as error:  # nobody else would tell them
-            for _, future in open_ones:
-                future.set_exception(error)
-            return
-
-        for (_, future), columns in zip(open_ones, found, strict=True):
-            future.set_result(columns)
+    async def search(self, batch: _Batch) -> list[np.ndarray | None]:
+        """Return the columns of each list of a batch, which nobody can join any more."""
+        if self._batch is batch:
+            self._batch = None
+        return self._ranking.columns_of(batch.lists)

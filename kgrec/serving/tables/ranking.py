@@ -193,11 +193,11 @@ class Ranking:
 
     def end(self, begun: Begun, columns: np.ndarray | None) -> Ranked:
         """Return a list, by the columns among which its best are; None for the whole catalog."""
-        found, kind, by_model = begun.found, begun.kind, begun.by_model
+        found = begun.found
         if begun.search is not None:
             found = self._searched(begun.search, columns)
         if found is None:
-            return Ranked(_NO_ITEMS, np.empty(0), _NO_ITEMS, kind, begun.clicks, begun.new)
+            return Ranked(_NO_ITEMS, np.empty(0), _NO_ITEMS, begun.kind, begun.clicks, begun.new)
 
         scores, scored = found.values, found.columns
         if scored is None or scored is begun.some:
@@ -205,13 +205,13 @@ class Ranking:
         shown = best(scores, begun.k)
         items = shown if scored is None else scored[shown]
         values = scores[shown]
-        kinds = np.full(len(items), kind)
-        if self.tables.placed is not None and by_model:
+        kinds = np.full(len(items), begun.kind)
+        if self.tables.placed is not None and begun.by_model:
             kinds[self.tables.placed[items]] = CONTENT
-        if len(items) < begun.k and by_model and not self.tables.all_known:
+        if len(items) < begun.k and begun.by_model and not self.tables.all_known:
             items, values, kinds = self._filled(begun, (items, values, kinds))
 
-        return Ranked(items, values, kinds, kind, begun.clicks, begun.new)
+        return Ranked(items, values, kinds, begun.kind, begun.clicks, begun.new)
 
     def _reranked(
         self,

@@ -1,0 +1,75 @@
+"""The compiled mean of a catalog weighted by softmax, beside float64 and beside numpy."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kgrec.ops import folding
+from kgrec.ops.folding import MeanFold
+
+needs_compiled = pytest.mark.skipif(folding.library() is None, reason="it is not compiled here")
+
+
+def exact(items, direction, left_out, temperature):
+    logits = items.astype(np.float64) @ direction / temperature
+    logits[left_out] = -np.inf
+    weight = np.exp(logits - logits.max())
+    return weight @ items.astype(np.float64) / weight.sum()
+
+
+def fold_of(items, left_out, temperature):
+    contrast = np.setdiff1d(np.arange(len(items)), left_out)
+    return MeanFold(items, np.zeros(items.shape[1]), contrast, temperature)
+
+
+SIZES = [(1, 16), (15, 16), (63, 32), (64, 64), (65, 48), (1000, 64), (4100, 176)]
+
+
+@pytest.mark.parametrize("compiled", [pytest.param(True, marks=needs_compiled), False])
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_it_is_the_mean_of_float64(size, compiled, monkeypatch):
+    if not compiled:
+        monkeypatch.setattr(folding, "library", lambda: None)
+    rng = np.random.default_rng(0)
+    items = rng.normal(size=size).astype(np.float32)
+    items /= np.linalg.norm(items, axis=1, keepdims=True)
+    direction = rng.normal(size=size[1])
+    direction /= np.linalg.norm(direction)
+    count = len(items)
+    some = np.flatnonzero(rng.random(count) < 0.5)[: count - 1]
+    for left_out in (np.arange(0), np.arange(count - 1), np.arange(1, count), some):
+        for temperature in (5.0, 0.2, 0.005):  # logits of up to 200
+            found = fold_of(items, left_out, temperature)._weighted_mean(direction)
+            wanted = exact(items, direction, left_out, temperature)
+            np.testing.assert_allclose(found, wanted, atol=2e-5)
+
+
+@needs_compiled
+def test_it_is_the_compiled_one_where_numbers_fit(monkeypatch):
+    calls = []
+
+    class Counts:
+        def kgrec_folding_mean(self, *arguments):
+            calls.append(arguments)
+            return 1  # as without memory: numpy takes over
+
+    monkeypatch.setattr(folding, "library", lambda: Counts())
+    items = np.random.default_rng(0).normal(size=(50, 16)).astype(np.float32)
+    direction = np.ones(16) / 4
+    nothing = np.arange(0)
+    wanted = exact(items, direction, nothing, 1.0)
+    for table in (items, items.astype(np.float64), np.asfortranarray(items)):
+        found = fold_of(table, nothing, 1.0)._weighted_mean(direction)
+        np.testing.assert_allclose(found, wanted, atol=1e-6)
+    odd = np.ascontiguousarray(items[:, :15])
+    found = fold_of(odd, nothing, 1.0)._weighted_mean(direction[:15])
+    np.testing.assert_allclose(found, exact(odd, direction[:15], nothing, 1.0), atol=1e-6)
+    assert len(calls) == 1
+
+
+def test_the_version_is_that_of_the_source():
+    source = Path(folding.__file__).with_name("folding.cpp")
+    version = re.search(r"kgrec_folding_version\(\) \{ return (\d+); \}", source.read_text())
+    assert version[1] == "1"
