@@ -5,8 +5,9 @@ python benchmarks/newcomers.py --data films --models lightgcn-kg --seeds 0     a
 python benchmarks/newcomers.py                              ml-100k, ml1m-kg, lastfm-dbpedia, 3 seeds
 
 KGREC_SHARED_DATA, else ../shared/data, holds the data sets. Every cell is kept in --keep and is not
-measured again: the same command goes on where it was stopped. The tables go to --out, the figures that
-`kgrec models NAME` shows to kgrec/models/newcomers.toml (both with --write).
+measured again: the same command goes on where it was stopped. --write makes the page of all cells that
+are there (--out; of a data set those of the preset `default`, else of `fast`), and
+kgrec/models/newcomers.toml, which `kgrec models NAME` shows.
 
 Fold-in: a tenth of the users (at most 100) are left out of the training whole, then folded in from 1, 5,
 20 and all of their training items; a tenth of the items likewise, placed by facts and 0, 1, 5, 20 first
@@ -42,6 +43,7 @@ SHARED = Path(os.environ.get("KGREC_SHARED_DATA") or ROOT.parent / "shared" / "d
 MODELS = "bprmf,lightgcn,lightgcn-kg,ngcf,cke,cfkg,kgat,kgin"
 UPDATED = "bprmf,lightgcn-kg,kgat"
 DATA = "ml-100k,ml1m-kg,lastfm-dbpedia"
+SETS = ("ml-100k", "films", "ml1m-kg", "lastfm-dbpedia")
 PARTS = ("train", "valid", "test")
 GROUPS = ("known", "arrived")
 
@@ -204,6 +206,12 @@ def mean(values: list[float | None], form: str = ".3f") -> str:
     return f"{middle} ({format(min(there), form)} to {format(max(there), form)})"
 
 
+def named(model: str, found: list[dict[str, Any]]) -> str:
+    """Return a model's name, with its seeds."""
+    seeds = [one["seed"] for one in found]
+    return f"{model}, seed{'s' * (len(seeds) > 1)} {', '.join(seeds)}"
+
+
 def users_table(cells: dict[str, list[dict[str, Any]]]) -> list[str]:
     """Return the lines of the table of users."""
     lines = [
@@ -220,7 +228,7 @@ def users_table(cells: dict[str, list[dict[str, Any]]]) -> list[str]:
         gaps = [one["folded"]["all"]["recall@20"] for one in users]
         intervals = "; ".join(f"{gap['low']:+.3f} to {gap['high']:+.3f}" for gap in gaps)
         columns.append(f"{np.mean([gap['gap'] for gap in gaps]):+.3f}: {intervals}")
-        lines.append(f"| {model} | {' | '.join(columns)} |")
+        lines.append(f"| {named(model, found)} | {' | '.join(columns)} |")
 
     return lines
 
@@ -234,7 +242,7 @@ def items_table(cells: dict[str, list[dict[str, Any]]]) -> list[str]:
             continue
         names = ("among", "share", "all")
         whole = [mean([one["trained"][name] for one in items]) for name in names]
-        lines.append(f"| {model} | trained with them | {' | '.join(whole)} |")
+        lines.append(f"| {named(model, found)} | trained with them | {' | '.join(whole)} |")
         lines.append(f"| | left out | | | {mean([one['without']['all'] for one in items])} |")
         for clicks in ("0", "1", "5", "20"):
             row = [mean([one["placed"][clicks][name]["value"] for one in items]) for name in names]
@@ -257,7 +265,7 @@ def updates_table(cells: dict[str, list[dict[str, Any]]]) -> list[str]:
                 for g in GROUPS
             ]
             seconds = mean([row["cpu"] for row in rows], ".0f")
-            lines.append(f"| {model} | {way} | {' | '.join(figures)} | {seconds} |")
+            lines.append(f"| {named(model, found)} | {way} | {' | '.join(figures)} | {seconds} |")
 
     return lines
 
@@ -291,18 +299,34 @@ def shown(cells: dict[str, dict[str, list[dict[str, Any]]]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def kept(keep: Path, kind: str) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """Return the cells that are there, by data set and model: of one preset each."""
+    found: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for data in SETS:
+        for preset in ("default", "fast"):
+            cells: dict[str, list[dict[str, Any]]] = {}
+            for model in MODELS.split(","):
+                paths = sorted(keep.glob(f"{kind}-{data}-{model}-{preset}-[0-9].json"))
+                made = [{"preset": preset, "seed": path.stem[-1]} for path in paths]
+                rows = [json.loads(path.read_text()) for path in paths]
+                if rows:
+                    cells[model] = [row | one for row, one in zip(rows, made, strict=True)]
+            if cells:
+                found[data] = cells
+                break
+
+    return found
+
+
 def page(
     folded: dict[str, dict[str, list[dict[str, Any]]]],
     updated: dict[str, dict[str, list[dict[str, Any]]]],
-    preset: str,
-    seeds: list[int],
 ) -> str:
     """Return the page of results."""
     lines = [
         "# Newcomers and updates",
         "",
-        f"Written by `benchmarks/newcomers.py`: preset {preset}, seeds "
-        f"{', '.join(map(str, seeds))}; means, and the range over seeds.",
+        "Written by `benchmarks/newcomers.py --write`: means, and the range over seeds.",
         "",
     ]
     for data, cells in folded.items():
@@ -310,7 +334,7 @@ def page(
         lines += [
             f"## {data}: users folded in",
             "",
-            f"{some['users']['left_out']} users left out of the training whole; recall@20 on their "
+            f"Preset `{some['preset']}`. {some['users']['left_out']} users left out of the training whole; recall@20 on their "
             "test part, by how many of their training items are known.",
             "",
             *users_table(cells),
@@ -330,7 +354,7 @@ def page(
         lines += [
             f"## {data}: updates",
             "",
-            f"80 % trained on, 10 % arrive, 10 % judged ({how}); {users['known']['users']} users known "
+            f"Preset `{one['preset']}`. 80 % trained on, 10 % arrive, 10 % judged ({how}); {users['known']['users']} users known "
             f"before, {users['arrived']['users']} arrived.",
             "",
             *updates_table(cells),
@@ -353,30 +377,25 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write --out and newcomers.toml")
     asked = parser.parse_args()
     seeds = [int(seed) for seed in asked.seeds.split(",")]
-    folded: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    updated: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    for name in asked.data.split(","):
+    for name in filter(None, asked.data.split(",")):
         data = split_of(name)
-        for model in asked.models.split(","):
+        for model in filter(None, asked.models.split(",")):
             for seed in seeds:
-                key = f"{name}-{model}-{asked.preset}-{seed}"
-                found = cell(
+                cell(
                     asked.keep,
-                    f"fold-{key}",
+                    f"fold-{name}-{model}-{asked.preset}-{seed}",
                     lambda d=data, m=model, s=seed: fold_in(d, m, asked.preset, s),  # type: ignore[misc]
                 )
-                folded.setdefault(name, {}).setdefault(model, []).append(found)
         for model in filter(None, asked.updated.split(",")):
             for seed in seeds:
-                key = f"{name}-{model}-{asked.preset}-{seed}"
-                found = cell(
+                cell(
                     asked.keep,
-                    f"update-{key}",
+                    f"update-{name}-{model}-{asked.preset}-{seed}",
                     lambda n=name, m=model, s=seed: update(n, m, asked.preset, s),  # type: ignore[misc]
                 )
-                updated.setdefault(name, {}).setdefault(model, []).append(found)
 
-    text = page(folded, updated, asked.preset, seeds)
+    folded, updated = kept(asked.keep, "fold"), kept(asked.keep, "update")
+    text = page(folded, updated)
     print(text)
     if asked.write:
         asked.out.write_text(text)

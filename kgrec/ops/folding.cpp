@@ -27,19 +27,25 @@ typedef int32_t Ints __attribute__((vector_size(4 * kLanes)));
 
 KGREC_INLINE void load(const float* from, Floats& to) { std::memcpy(&to, from, sizeof to); }
 
-// Each half of the first, then of the second, added to the other half of its own, in groups of lanes.
-#define KGREC_FOLDED(A, B, LOW, HIGH) (__builtin_shuffle(A, B, LOW) + __builtin_shuffle(A, B, HIGH))
+#ifdef __clang__
+#define KGREC_PICKED(A, B, ...) __builtin_shufflevector(A, B, __VA_ARGS__)
+#else
+#define KGREC_PICKED(A, B, ...) __builtin_shuffle(A, B, Ints{__VA_ARGS__})
+#endif
 
-// The sums of the lanes of 16 vectors, in their order.
-KGREC_INLINE void add_lanes(Floats* sums, Floats& found) {
-  const Ints by8 = {0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23};
-  const Ints by4 = {0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27};
-  const Ints by2 = {0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29};
-  const Ints by1 = {0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30};
-  for (int at = 0; at < 8; ++at) sums[at] = KGREC_FOLDED(sums[at], sums[at + 8], by8, by8 + 8);
-  for (int at = 0; at < 4; ++at) sums[at] = KGREC_FOLDED(sums[at], sums[at + 4], by4, by4 + 4);
-  for (int at = 0; at < 2; ++at) sums[at] = KGREC_FOLDED(sums[at], sums[at + 2], by2, by2 + 2);
-  found = KGREC_FOLDED(sums[0], sums[1], by1, by1 + 1);
+// The sums of the lanes of 16 vectors, in their order: 8 of each with 8 of another, then 4, 2 and 1.
+KGREC_INLINE void add_lanes(Floats* v, Floats& found) {
+  for (int at = 0; at < 8; ++at)
+    v[at] = KGREC_PICKED(v[at], v[at + 8], 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
+            KGREC_PICKED(v[at], v[at + 8], 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+  for (int at = 0; at < 4; ++at)
+    v[at] = KGREC_PICKED(v[at], v[at + 4], 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27) +
+            KGREC_PICKED(v[at], v[at + 4], 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31);
+  for (int at = 0; at < 2; ++at)
+    v[at] = KGREC_PICKED(v[at], v[at + 2], 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29) +
+            KGREC_PICKED(v[at], v[at + 2], 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
+  found = KGREC_PICKED(v[0], v[1], 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30) +
+          KGREC_PICKED(v[0], v[1], 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31);
 }
 
 // e^x of x <= 0 to 2 units in the last place, 0 below kLeast: 2^n e^r, n whole, e^r by Cephes'
