@@ -41,7 +41,7 @@ FIELDS = tuple(
     for name in ("fm", "ffm", "nfm", "deepfm", "widedeep")
     for ending in ("", "-kg")
 )
-BESIDE = ("popularity", "bprmf", "lightgcn", "lightgcn-kg", "kgat", "ktup")
+BESIDE = ("popularity", "bprmf", "lightgcn", "lightgcn-kg", "kgat", "ktup", "kgfuse")
 METRICS = ("auc", "gauc", "f1", "accuracy", "logloss", "calibration", "ece")
 DRAWS = 200
 SEED = 555
