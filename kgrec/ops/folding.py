@@ -26,7 +26,7 @@ _CONTRASTED = 1024  # items that each of a history is compared with, where pairs
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """Return the compiled mean, None where there is none."""
+    """Return the compiled mean; None without it."""
     found = load_library(Path(__file__).with_name("_folding.so"), "kgrec_folding_version", 1)
     if found is None:
         return None

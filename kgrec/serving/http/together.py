@@ -50,7 +50,7 @@ class Together:
         return self._batch, len(self._batch.lists) - 1
 
     async def search(self, batch: _Batch) -> list[np.ndarray | None]:
-        """Return the columns of each list of a batch, which nobody can join any more."""
+        """Return the columns of each list of a batch, which no one can join any more."""
         if self._batch is batch:
             self._batch = None
         return self._ranking.columns_of(batch.lists)

@@ -64,7 +64,7 @@ class Begun:
 
     Attributes:
         search: What is to be searched; None where ``found`` has the scores.
-        found: The scores; None where there are none.
+        found: The scores; None without any.
         person: Who it is for.
         had: Everything that the person has, oldest first.
         k: Its length.
