@@ -16,6 +16,7 @@ from kgrec.batches import PointwiseBatch
 from kgrec.data.records.dataset import Dataset
 from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
+from kgrec.log import logger
 from kgrec.models.base import Preset, Span
 from kgrec.models.knowledge.kgcn import KGCN, KGCNConfig
 from kgrec.ops.rows import take_rows
@@ -128,6 +129,15 @@ class KGNNLS(KGCN):
         """Take the collaborative knowledge graph and the labeled negatives of the training part."""
         if not isinstance(config, KGNNLSConfig):
             raise ConfigError("KGNN-LS needs a KGNNLSConfig.")
+
+        triples, items = data.triples, data.num_items
+        between = (triples.head < items) & (triples.tail < items)
+        if config.ls_weight and config.num_hops == 1 and not between.any():
+            logger.warning(
+                "no fact is between two items, so that with num_hops=1 no label reaches another item "
+                "and ls_weight=%g changes nothing: this is KGCN. Set num_hops=2.",
+                config.ls_weight,
+            )
 
         passed = data.negatives.get("train", ())
         given = (passed.user, passed.item) if len(passed) else None  # type: ignore[union-attr]

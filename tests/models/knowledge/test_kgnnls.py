@@ -105,6 +105,28 @@ def test_known_labels_are_ones_of_training_and_zeros_of_what_was_passed():
     assert (labels[:, 8:] == 0.5).all()  # no entity but items has a label
 
 
+@pytest.mark.parametrize("form", ["paper", "code"])
+def test_smoothness_that_cannot_act_is_told(form, caplog):
+    """Where facts go to what is no item, labels come back to items after two hops."""
+    data = worlds.planted("both")
+    assert not ((data.triples.head < data.num_items) & (data.triples.tail < data.num_items)).any()
+    user, item = torch.ones(60, dtype=torch.long), torch.arange(60)
+
+    def smoothness(hops):
+        settings = KGNNLSConfig(dim=4, num_hops=hops, num_neighbors=8, form=form, ls_weight=1.0)
+        model = KGNNLS.from_dataset(data, settings, torch.Generator().manual_seed(0))
+        entities, edges = model.field(item)
+        shares = [model.shares(model.users[user], hop) for hop in edges]
+        label = model.propagated_labels(user, entities, shares).sum()
+        return torch.autograd.grad(label, model.users)[0].abs().max()
+
+    assert smoothness(1) < 1e-12
+    assert "this is KGCN. Set num_hops=2." in caplog.text
+    caplog.clear()
+    assert smoothness(2) > 1e-6
+    assert not caplog.text
+
+
 def test_other_aggregators_are_refused():
     with pytest.raises(ConfigError, match='aggregator "sum"'):
         KGNNLSConfig(aggregator="concat")
