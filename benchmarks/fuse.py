@@ -364,14 +364,12 @@ def section(name: str, out: Path) -> list[str]:
     if missing:
         lines += ["", f"Not run: {', '.join(missing)}."]
 
-    lines += ["", *histories(rows, order, out), *facts(ours, out)]
+    lines += ["", *histories(rows, out), *facts(ours, out)]
     return lines
 
 
-def histories(
-    rows: dict[str, dict[int, dict[str, Any]]], order: Sequence[str], out: Path
-) -> list[str]:
-    """Return the table of users by the length of their history."""
+def histories(rows: dict[str, dict[int, dict[str, Any]]], out: Path) -> list[str]:
+    """Return the table of users by the length of their history, of members and controls."""
     path = out / "groups.json"
     if not path.is_file():
         return []
@@ -380,7 +378,7 @@ def histories(
     own = by_user(rows[OURS].values(), "ndcg@20")
     head = ["kgfuse minus, N@20", *found]
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
-    for row in order[1:]:
+    for row in (row for row in (*PARTS, *CONTROLS) if row in rows):
         other = by_user(rows[row].values(), "ndcg@20")
         cells = [row, *(gap(own, other, users) for users in found.values())]
         lines.append(f"| {' | '.join(cells)} |")
