@@ -123,7 +123,9 @@ def people(dim):
     return users
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (5, 3), (63, 8), (1003, 17), (4101, 64), (9000, 33)])
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (5, 3), (63, 8), (1003, 17), (4101, 64), (9000, 33), (70, 2000)]
+)
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_lists_are_those_of_the_whole_catalog_bit_for_bit(kind, shape, way):
     items = kind(*shape)

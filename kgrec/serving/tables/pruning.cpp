@@ -176,8 +176,8 @@ KGREC_VNNI inline __m512i added(__m512i sums, const uint8_t* four, __m512i items
   return _mm512_dpbusd_epi32(sums, _mm512_set1_epi32(numbers), items);
 }
 
-// As `bound`, in a fifth of the instructions: p.q = 128 high.q + low.q - kMiddle sum of q, where sums
-// that are too large for 32 bits meet again.
+// As `bound`, in fewer instructions: p.q = 128 high.q + low.q - kMiddle sum of q, where what does not
+// fit into 32 bits cancels.
 KGREC_VNNI void bound_by_bytes(const Table& table, Query* queries, int64_t count) {
   for (int64_t block = 0; block < table.blocks; ++block) {
     const int8_t* tile = table.tiles + block * table.groups * 4 * kItems;
