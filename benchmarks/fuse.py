@@ -10,9 +10,9 @@ python benchmarks/fuse.py --report
 
 Everything is kept under --out (default: bench/fuse), a folder per data set, and resumable: what is
 there is not computed again, and a training that was cut off goes on from its last epoch. The test
-part is ranked once per training; all choices are made on validation, inside `fit`. The page shows the
-data sets whose results are there, named or not. Data are looked for in KGREC_SHARED_DATA, else in
-../shared/data.
+part is ranked once per training; all choices are made on validation, inside `fit`. Parts of the page
+are written anew for the data sets that are named (with --report, if none is: whose results are there);
+the others stay. Data are looked for in KGREC_SHARED_DATA, else in ../shared/data.
 """
 
 import argparse
@@ -317,11 +317,13 @@ def gap(ours: dict[str, float], other: dict[str, float], users: Sequence[str] = 
     return f"{one.mean:+.4f} [{one.low:+.4f}, {one.high:+.4f}]"
 
 
-def page(out: Path) -> str:
-    """Return the page of all data sets that have results."""
+def page(out: Path, names: Sequence[str], before: str) -> str:
+    """Return the page: parts of some data sets, the others as they were before."""
     lines = ["# KGFuse: figures and controls", "", NOTES]
-    parts = {name: section(name, out / name) for name in SETS}
-    if missing := [name for name, part in parts.items() if not part]:
+    kept = {part.split("\n", 1)[0]: f"## {part.rstrip()}" for part in before.split("\n## ")[1:]}
+    fresh = {name: section(name, out / name) for name in names}
+    parts = {name: fresh.get(name) or [*kept.get(name, "").split("\n"), ""] for name in SETS}
+    if missing := [name for name in SETS if not fresh.get(name) and name not in kept]:
         lines += [f"Not run: {', '.join(missing)}.", ""]
 
     lines += [line for part in parts.values() for line in part]
@@ -452,7 +454,7 @@ def main() -> None:
         for name in chosen.data:
             work(name, chosen.out / name, chosen)
 
-    PAGE.write_text(page(chosen.out))
+    PAGE.write_text(page(chosen.out, chosen.data or SETS, PAGE.read_text()))
 
 
 if __name__ == "__main__":

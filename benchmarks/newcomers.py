@@ -5,9 +5,9 @@ python benchmarks/newcomers.py --data films --models lightgcn-kg --seeds 0     a
 python benchmarks/newcomers.py                              ml-100k, ml1m-kg, lastfm-dbpedia, 3 seeds
 
 KGREC_SHARED_DATA, else ../shared/data, holds the data sets. Every cell is kept in --keep and is not
-measured again: the same command goes on where it was stopped. --write makes the page of all cells that
-are there (--out; of a data set those of the preset `default`, else of `fast`), and
-kgrec/models/newcomers.toml, which `kgrec models NAME` shows.
+measured again: the same command goes on where it was stopped. --write puts the tables of all cells that
+are there (of a data set those of the preset `default`, else of `fast`) into the page (--out) and into
+kgrec/models/newcomers.toml, which `kgrec models NAME` shows; tables without a cell here stay as they are.
 
 Fold-in: a tenth of the users (at most 100) are left out of the training whole, then folded in from 1, 5,
 20 and all of their training items; a tenth of the items likewise, placed by facts and 0, 1, 5, 20 first
@@ -18,6 +18,7 @@ import argparse
 import json
 import os
 import time
+import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -278,33 +279,42 @@ def updates_table(cells: dict[str, list[dict[str, Any]]]) -> list[str]:
     return lines
 
 
-def shown(cells: dict[str, dict[str, list[dict[str, Any]]]]) -> str:
-    """Return what `kgrec models NAME` shows, as TOML."""
+def shown(cells: dict[str, dict[str, list[dict[str, Any]]]], before: dict[str, Any]) -> str:
+    """Return what `kgrec models NAME` shows, as TOML: what was shown before, and these cells."""
+    found: dict[str, dict[str, dict[str, float]]] = before
+    for data, models in cells.items():
+        for model, rows in models.items():
+            of_model = found.setdefault(model, {})
+            of_model[data] = of_model.get(data, {}) | figures(rows)
+
     lines = [
         "# What folding in costs, means over seeds: written by benchmarks/newcomers.py --write.",
         "# gap: recall@20 of users trained with, minus folded in, by how many events are known.",
         "# among, share: of new items with 5 first clicks, beside a training with them.",
     ]
-    models = dict.fromkeys(model for found in cells.values() for model in found)
-    for model in models:
+    for model, of_model in found.items():
         lines += ["", f"[{model}]"]
-        for data, found in cells.items():
-            if model not in found:
-                continue
-            users = [one["users"]["folded"] for one in found[model]]
-            values = {
-                f"gap_{n}": float(np.mean([one[n]["recall@20"]["gap"] for one in users]))
-                for n in ("all", "20", "5", "1")
-            }
-            items = [one["items"] for one in found[model] if one["items"]["left_out"]]
-            for name in ("among", "share") if items else ():
-                placed = [one["placed"]["5"][name]["value"] for one in items]
-                values[name] = float(np.mean(placed))
-                values[f"{name}_trained"] = float(np.mean([one["trained"][name] for one in items]))
-            told = ", ".join(f"{name} = {value:.3f}" for name, value in values.items())
+        for data in sorted(of_model, key=SETS.index):
+            told = ", ".join(f"{name} = {value:.3f}" for name, value in of_model[data].items())
             lines.append(f"{data} = {{ {told} }}")
 
     return "\n".join(lines) + "\n"
+
+
+def figures(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Return means over seeds of one model on one data set."""
+    users = [one["users"]["folded"] for one in rows]
+    values = {
+        f"gap_{n}": float(np.mean([one[n]["recall@20"]["gap"] for one in users]))
+        for n in ("all", "20", "5", "1")
+    }
+    items = [one["items"] for one in rows if one["items"]["left_out"]]
+    for name in ("among", "share") if items else ():
+        placed = [one["placed"]["5"][name]["value"] for one in items]
+        values[name] = float(np.mean(placed))
+        values[f"{name}_trained"] = float(np.mean([one["trained"][name] for one in items]))
+
+    return values
 
 
 def kept(keep: Path, kind: str) -> dict[str, dict[str, list[dict[str, Any]]]]:
@@ -326,48 +336,57 @@ def kept(keep: Path, kind: str) -> dict[str, dict[str, list[dict[str, Any]]]]:
     return found
 
 
-def page(
+def sections(
     folded: dict[str, dict[str, list[dict[str, Any]]]],
     updated: dict[str, dict[str, list[dict[str, Any]]]],
-) -> str:
-    """Return the page of results."""
+) -> dict[str, list[str]]:
+    """Return the parts of the page whose cells are there, by heading."""
+    found = {}
+    for data, cells in folded.items():
+        some = next(iter(cells.values()))[0]
+        found[f"{data}: users folded in"] = [
+            f"Preset `{some['preset']}`. {some['users']['left_out']} users left out of the training whole; recall@20 on their "
+            "test part, by how many of their training items are known.",
+            "",
+            *users_table(cells),
+        ]
+        if some["items"]["left_out"]:
+            found[f"{data}: items placed"] = [
+                f"{some['items']['left_out']} items left out. among: recall@10 among these; share: of the "
+                "places of all lists of 20; all: recall@20 over everything.",
+                "",
+                *items_table(cells),
+            ]
+
+    for data, cells in updated.items():
+        one = next(iter(cells.values()))[0]
+        users = next(iter(one["ways"].values()))
+        how = "by time" if one["by_time"] else "drawn, since there are no times"
+        found[f"{data}: updates"] = [
+            f"Preset `{one['preset']}`. 80 % trained on, 10 % arrive, 10 % judged ({how}); {users['known']['users']} users known "
+            f"before, {users['arrived']['users']} arrived.",
+            "",
+            *updates_table(cells),
+        ]
+
+    return found
+
+
+def page(found: dict[str, list[str]], before: str) -> str:
+    """Return the page of results: these parts, and those that the page had before."""
+    parts = [part.split("\n", 1) for part in before.split("\n## ")[1:]]
+    shown = {title: text.split("\nGoals: ")[0].strip().split("\n") for title, text in parts} | found
     lines = [
         "# Newcomers and updates",
         "",
         "Written by `benchmarks/newcomers.py --write`: means, and the range over seeds.",
         "",
     ]
-    for data, cells in folded.items():
-        some = next(iter(cells.values()))[0]
-        lines += [
-            f"## {data}: users folded in",
-            "",
-            f"Preset `{some['preset']}`. {some['users']['left_out']} users left out of the training whole; recall@20 on their "
-            "test part, by how many of their training items are known.",
-            "",
-            *users_table(cells),
-            "",
-            f"## {data}: items placed",
-            "",
-            f"{some['items']['left_out']} items left out. among: recall@10 among these; share: of the "
-            "places of all lists of 20; all: recall@20 over everything.",
-            "",
-            *items_table(cells),
-            "",
-        ]
-    for data, cells in updated.items():
-        one = next(iter(cells.values()))[0]
-        users = next(iter(one["ways"].values()))
-        how = "by time" if one["by_time"] else "drawn, since there are no times"
-        lines += [
-            f"## {data}: updates",
-            "",
-            f"Preset `{one['preset']}`. 80 % trained on, 10 % arrive, 10 % judged ({how}); {users['known']['users']} users known "
-            f"before, {users['arrived']['users']} arrived.",
-            "",
-            *updates_table(cells),
-            "",
-        ]
+    kinds = ("users folded in", "items placed"), ("updates",)
+    headings = [f"{data}: {kind}" for some in kinds for data in SETS for kind in some]
+    for title in headings:
+        if title in shown:
+            lines += [f"## {title}", "", *shown[title], ""]
 
     return "\n".join([*lines, *ENDING]).rstrip() + "\n"
 
@@ -403,11 +422,13 @@ def main() -> None:
                 )
 
     folded, updated = kept(asked.keep, "fold"), kept(asked.keep, "update")
-    text = page(folded, updated)
+    before = asked.out.read_text() if asked.out.exists() else ""
+    text = page(sections(folded, updated), before)
     print(text)
     if asked.write:
         asked.out.write_text(text)
-        (ROOT / "kgrec" / "models" / "newcomers.toml").write_text(shown(folded))
+        table = ROOT / "kgrec" / "models" / "newcomers.toml"
+        table.write_text(shown(folded, tomllib.loads(table.read_text())))
 
 
 if __name__ == "__main__":
