@@ -305,6 +305,13 @@ def test_addresses_that_do_not_fit(client):
         answer = client.get(f"/v1/recommend{query}")
         assert answer.status_code == code, query[:60]
         assert answer.headers["content-type"] == "application/problem+json"
+
+    for k, said in (("-3", ">= 1"), ("0", ">= 1"), ("1001", "<= 1000")):
+        asked = client.get(f"/v1/recommend?user=u1&k={k}").json()
+        posted = client.post("/v1/recommend", json={"user": "u1", "k": int(k)}).json()
+        assert said in asked["detail"]
+        assert asked | {"request_id": ""} == posted | {"request_id": ""}
+
     for path in ("/v2/recommend", "/../etc/passwd", "/v1/recommend/u1", "/static/x", "/%2e%2e/x"):
         assert client.get(path).status_code == 404
     assert client.delete("/v1/recommend").status_code == 405

@@ -55,6 +55,7 @@ _OPEN = ("/v1/live", "/v1/ready")
 _IN_BODIES = frozenset({"where", "users", "most"})
 _ADMIN = ("/v1/reload",)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_WHOLE = re.compile(r"-?[0-9]{1,10}")
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 _HEADERS = encoded({**HARDENED, "content-security-policy": _POLICY})
@@ -519,7 +520,9 @@ def _query(request: Request, kind: type[T]) -> T:
         elif len(values) > 1:
             raise ProblemError("invalid", "given more than once.", name)
         elif name in ("k", "reasons", "reason_ms"):
-            given[name] = _whole(values[0], name, 0, 1 << 31)
+            if not _WHOLE.fullmatch(values[0]):
+                raise ProblemError("invalid", "expected a whole number.", name)
+            given[name] = int(values[0])  # its bounds are those of a body
         elif name in ("allow_seen", "calibrate"):
             if values[0] not in _BOOLEANS:
                 raise ProblemError("invalid", "expected true or false.", name)
