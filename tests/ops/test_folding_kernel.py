@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import optimize, special
 
 from kgrec.ops import folding
 from kgrec.ops.folding import MeanFold
@@ -73,3 +74,51 @@ def test_the_version_is_that_of_the_source():
     source = Path(folding.__file__).with_name("folding.cpp")
     version = re.search(r"kgrec_folding_version\(\) \{ return (\d+); \}", source.read_text())
     assert version[1] == "1"
+
+
+def clustered(rng, count, dim):
+    """Items around ten centers, and a person who has 30 of one and 10 of another."""
+    centers = rng.normal(size=(10, dim))
+    own = np.arange(count) % 10
+    items = centers[own] + 0.5 * rng.normal(size=(count, dim))
+    items /= np.linalg.norm(items, axis=1, keepdims=True)
+    history = np.concatenate([np.flatnonzero(own == 0)[:30], np.flatnonzero(own == 1)[:10]])
+    return items, history
+
+
+SHARES = [(0.05, 0.15), (0.1, 0.05), (0.2, 0.01), (0.5, 0.01), (1.0, 0.01)]
+
+
+@pytest.mark.parametrize(("temperature", "share"), SHARES)
+def test_the_steps_end_near_the_least_loss(temperature, share):
+    """Beside scipy's minimum: a share of the way there is left, more where the loss is steep."""
+
+    def loss(vector):
+        direction = vector / np.linalg.norm(vector)
+        logits = items @ direction / temperature
+        return special.logsumexp(logits) - logits[history].mean()
+
+    for seed in range(5):
+        items, history = clustered(np.random.default_rng(seed), 400, 16)
+        fold = fold_of(items, np.arange(0), temperature)
+        start = items[history].mean(0)
+        least = min(optimize.minimize(loss, start, tol=1e-10).fun, loss(start))
+        found = loss(fold.vector(history))
+        assert found - least < share * (loss(start) - least)
+        assert loss(fold.moved(items[7], history)) - least < share * (loss(items[7]) - least)
+
+
+def test_steps_of_pairs_lower_their_loss_and_stay_bounded():
+    def loss(vector):
+        margin = (items[history] @ vector)[:, None] - items[others] @ vector
+        return np.logaddexp(0, -margin).mean()
+
+    for seed in range(5):
+        items, history = clustered(np.random.default_rng(seed), 400, 16)
+        others = np.setdiff1d(np.arange(400), history)
+        fold = fold_of(items, np.arange(0), 0.0)
+        start = items[history].mean(0)
+        start /= np.linalg.norm(start)
+        found = fold.vector(history)
+        assert loss(found) < loss(start)
+        assert np.linalg.norm(found) <= 1 + folding.SLOPES * 0.5
