@@ -291,6 +291,17 @@ def test_bombs_are_refused(client):
     assert client.post("/v1/recommend", content=b"user=u1").status_code == 415
 
 
+def test_an_address_asks_as_a_body_does(client, run):
+    answer = client.get("/v1/recommend?history=i3&history=i5&k=4").json()
+    equal(answer["lists"][0], run.recommend(history=["i3", "i5"], k=4))
+
+    answer = client.get("/v1/recommend?user=u2&history=i5&k=4").json()
+    equal(answer["lists"][0], run.recommend("u2", history=["i5"], k=4))
+
+    problem = client.get("/v1/recommend?k=4")
+    assert problem.json()["detail"] == client.post("/v1/recommend", json={"k": 4}).json()["detail"]
+
+
 def test_addresses_that_do_not_fit(client):
     for query, code in (
         ("", 422),

@@ -348,8 +348,6 @@ class _Routes:
             wanted = await _body(request, RecommendRequest)
         else:
             wanted = _query(request, RecommendRequest)
-            if wanted.user is None:
-                raise ProblemError("invalid", "the request names no user.", "user")
 
         found = await service.recommend(wanted)
         request.state.log.update(
