@@ -17,8 +17,10 @@ import numpy as np
 from kgrec.compiled import load_library
 from kgrec.errors import ConfigError
 
-FEW = 20
 SLOPES = 8
+_FEW, _FEW_PAIRS = 9, 20  # items of a history that only its mean is taken of
+_MANY = 20  # items from which on the whole catalog is contrasted with
+_SAMPLED = 2048  # items of the catalog that a shorter history is contrasted with
 _FIRST, _LONGEST = 0.3, 0.5  # lengths of steps, where vectors of one person have a length near 1
 _CONTRASTED = 1024  # items that each of a history is compared with, where pairs were trained
 
@@ -76,11 +78,12 @@ def average_user(users: np.ndarray) -> np.ndarray:
 class MeanFold:
     """The mean of the history, drawn to the average user where little is known.
 
-        v = unit(mean of unit(i)) + min(1, 2 / n) a          i in the history, n its size
+        v = unit(m) + min(1, 2 / n) a      i in the history, n its size, m the mean of unit(i)
 
-    From 21 items on, eight steps of L-BFGS from there on the loss that the model was trained by,
-    items fixed: the softmax over a temperature of cosines, or pairs. A known user is moved by the
-    same steps from the trained vector.
+    Longer histories take for m where eight steps of L-BFGS from the mean end on the loss that the
+    model was trained by, items fixed: from 10 items on the softmax over a temperature of cosines
+    (up to 20 items with at most 2,048 of the catalog, evenly taken), from 21 on pairs. A known user
+    is moved by the same steps from the trained vector.
 
     Attributes:
         items: One vector per item, as it is scored.
@@ -103,12 +106,17 @@ class MeanFold:
         if not len(history):
             return self.average.astype(self.items.dtype)
 
-        mean = unit(unit(self.items[history].astype(np.float64)).mean(0))
-        start = mean + min(1.0, 2 / len(history)) * self.average
-        if len(history) > FEW:
-            start = self._descended(start, history)
+        own = unit(unit(self.items[history].astype(np.float64)).mean(0))
+        if not self.takes_mean(len(history)):
+            whole = len(history) > _MANY
+            own = unit(self._descended(own, self._slope(history, whole=whole)))
 
-        return start.astype(self.items.dtype)
+        found = own + min(1.0, 2 / len(history)) * self.average
+        return found.astype(self.items.dtype)
+
+    def takes_mean(self, size: int) -> bool:
+        """Return whether a history of so many items is folded in by its mean alone."""
+        return size <= (_FEW if self.temperature else _FEW_PAIRS)
 
     def moved(self, vector: np.ndarray, history: np.ndarray) -> np.ndarray:
         """Return the vector of a known user after eight steps; it keeps its length."""
@@ -116,16 +124,17 @@ class MeanFold:
         if not length or not len(history):
             return self.vector(history)
 
-        found = self._descended(vector.astype(np.float64) / length, history)
+        found = self._descended(vector.astype(np.float64) / length, self._slope(history))
         if self.temperature:
             found = unit(found)
         return (found * length).astype(self.items.dtype)
 
-    def _descended(self, vector: np.ndarray, history: np.ndarray) -> np.ndarray:
+    def _descended(
+        self, vector: np.ndarray, slope_at: Callable[[np.ndarray], np.ndarray]
+    ) -> np.ndarray:
         """Return a vector after eight steps of L-BFGS (Nocedal 1980), their lengths bounded in place
         of a line search: every slope is a product with the catalog.
         """
-        slope_at = self._slope(history)
         slope = slope_at(vector)
         pairs: list[tuple[np.ndarray, np.ndarray]] = []
         for left in reversed(range(SLOPES)):
@@ -151,10 +160,14 @@ class MeanFold:
         """Return the gradient of the loss of a history."""
         return self._slope(history)(vector)
 
-    def _slope(self, history: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    def _slope(
+        self, history: np.ndarray, *, whole: bool = True
+    ) -> Callable[[np.ndarray], np.ndarray]:
+        """Return the gradient as a function; ``whole`` contrasts with the whole catalog."""
         own = self.items[history].astype(np.float64)
         if self.temperature:
-            return partial(self._softmax_slope, own=own)
+            mean = self._weighted_mean if whole else self._sampled_mean
+            return partial(self._softmax_slope, own=own, mean=mean)
         return partial(_pairs_slope, own=own, others=self._compared(history))
 
     @cached_property
@@ -174,11 +187,13 @@ class MeanFold:
         rows = self.contrast[::step]
         return np.asarray(self.items[rows[~np.isin(rows, history)]].astype(np.float64))
 
-    def _softmax_slope(self, vector: np.ndarray, own: np.ndarray) -> np.ndarray:
+    def _softmax_slope(
+        self, vector: np.ndarray, own: np.ndarray, mean: Callable[[np.ndarray], np.ndarray]
+    ) -> np.ndarray:
         """Return the gradient of the mean of -log softmax(cos(v, i) / temperature)."""
         length = np.sqrt(vector @ vector) or 1.0
         direction = vector / length
-        outer = (self._weighted_mean(direction) - own.mean(0)) / self.temperature
+        outer = (mean(direction) - own.mean(0)) / self.temperature
         return np.asarray((outer - (outer @ direction) * direction) / length)
 
     def _weighted_mean(self, direction: np.ndarray) -> np.ndarray:
@@ -193,11 +208,22 @@ class MeanFold:
             if not here.kgrec_folding_mean(*arrays, len(left_out), mean.ctypes.data):
                 return mean
 
-        table = self._columns
-        logits = (direction.astype(table.dtype) @ table) / self.temperature
+        logits = self._logits(direction, self._columns)
         logits[left_out] = -np.inf
-        weight = np.exp(logits - logits.max())
-        return np.asarray(table @ (weight / weight.sum()))
+        return _mean(self._columns, logits)
+
+    def _sampled_mean(self, direction: np.ndarray) -> np.ndarray:
+        """Return the same mean of a sample of the contrast."""
+        return _mean(self._sample, self._logits(direction, self._sample))
+
+    @cached_property
+    def _sample(self) -> np.ndarray:
+        """Items, evenly taken from the contrast, a row per dimension."""
+        step = -(-len(self.contrast) // _SAMPLED) or 1
+        return np.ascontiguousarray(self.items[self.contrast[::step]].T)
+
+    def _logits(self, direction: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        return np.asarray((direction.astype(columns.dtype) @ columns) / self.temperature)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the average user and the rows of the contrast."""
@@ -206,6 +232,12 @@ class MeanFold:
     def numbers(self) -> dict[str, Any]:
         """Return the temperature."""
         return {"temperature": self.temperature}
+
+
+def _mean(columns: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    """Return the mean of the columns, weighted by softmax."""
+    weight = np.exp(logits - logits.max())
+    return np.asarray(columns @ (weight / weight.sum()))
 
 
 def _newton(slope: np.ndarray, pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:

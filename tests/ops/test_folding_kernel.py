@@ -1,6 +1,7 @@
 """The compiled mean of a catalog weighted by softmax, beside float64 and beside numpy."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,38 @@ def test_steps_of_pairs_lower_their_loss_and_stay_bounded():
         fold = fold_of(items, np.arange(0), 0.0)
         start = items[history].mean(0)
         start /= np.linalg.norm(start)
-        found = fold.vector(history)
+        found = fold.moved(start, history)
         assert loss(found) < loss(start)
         assert np.linalg.norm(found) <= 1 + folding.SLOPES * 0.5
+
+
+@pytest.mark.parametrize(("temperature", "shortest"), [(0.2, 10), (0.0, 21)])
+def test_the_average_user_joins_what_the_steps_found(temperature, shortest):
+    rng = np.random.default_rng(0)
+    items, longest = clustered(rng, 400, 16)
+    average = rng.normal(size=16)
+    average /= np.linalg.norm(average)
+    without = fold_of(items, np.arange(0), temperature)
+    fold = replace(without, average=average)
+    for count in range(1, len(longest) + 1):
+        history = longest[:count]
+        alone = without.vector(history)
+        found = fold.vector(history)
+        assert np.linalg.norm(alone) == pytest.approx(1)
+        np.testing.assert_allclose(found, alone + min(1, 2 / count) * average, atol=1e-12)
+
+        mean = items[history].mean(0)
+        same = np.allclose(alone, mean / np.linalg.norm(mean))
+        assert same == without.takes_mean(count) == (count < shortest)
+
+
+def test_a_short_history_is_contrasted_with_a_sample():
+    rng = np.random.default_rng(0)
+    items, longest = clustered(rng, 5000, 16)
+    every, third = np.arange(5000), np.arange(0, 5000, 3)
+    whole = fold_of(items, np.arange(0), 0.2)
+    sampled = fold_of(items, np.setdiff1d(every, third), 0.2)
+    for count in (10, 20, 21, 40):
+        found, of_sample = whole.vector(longest[:count]), sampled.vector(longest[:count])
+        assert np.array_equal(found, of_sample) == (count <= 20)
+        assert found @ of_sample > 0.99  # both have length 1

@@ -37,7 +37,7 @@ from kgrec.models.capabilities import (
     ScoreParts,
 )
 from kgrec.models.folding import Folded, refolded
-from kgrec.ops.folding import FEW, MeanFold
+from kgrec.ops.folding import MeanFold
 from kgrec.ops.rows import unit_rows
 
 STRANGER = "someone new"
@@ -283,11 +283,14 @@ class FoldedIn(Rerunnable, GraphEditable):
 
 def _average(scorer: Scorer, size: int) -> Tensor | None:
     """Return the average user where a history of a size is folded in by its mean alone."""
-    if size > FEW or not isinstance(scorer, DotProduct) or not isinstance(scorer.fold, Folded):
+    if not isinstance(scorer, DotProduct) or not isinstance(scorer.fold, Folded):
         return None
 
     fold = scorer.fold.fold
-    return torch.from_numpy(fold.average) if isinstance(fold, MeanFold) else None
+    if not isinstance(fold, MeanFold) or not fold.takes_mean(size):
+        return None
+
+    return torch.from_numpy(fold.average)
 
 
 class _LinearFold:
