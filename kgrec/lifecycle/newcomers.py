@@ -23,7 +23,7 @@ from kgrec.ops.placing import held_back, place_items, usual_share
 from kgrec.ops.ranking import topk_scores
 from kgrec.random import numpy_generator
 from kgrec.runs.fit import fit_chosen
-from kgrec.runs.newcomers import nearest_items
+from kgrec.runs.newcomers import of_content
 from kgrec.runs.run import Run
 
 EVENTS = (1, 5, 20, None)
@@ -363,13 +363,14 @@ def _placed(
     generator = numpy_generator(seed, "first clicks")
     items = scorer.items.cpu().numpy()
     people = scorer.users.cpu().numpy()
-    near = nearest_items(data, rows, np.flatnonzero(known))
+    content, near = of_content(data, rows, np.flatnonzero(known), items)
     clicked = []
     for row in rows:
         own = generator.permutation(data.train.user[data.train.item == row])
         clicked.append(own[users[own]][:clicks])
 
-    vectors = place_items(items, people[users], near, [_among(users, own) for own in clicked])
+    those = [_among(users, own) for own in clicked]
+    vectors = place_items(items, people[users], content, near, those)
     warm = np.flatnonzero(users)
     some = warm[:: -(-len(warm) // _PEOPLE) or 1]
     used = concatenate([data.train, data.valid]).csr(data.num_users, data.num_items)[some] > 0

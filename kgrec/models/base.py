@@ -216,8 +216,8 @@ class Newcomers:
     Attributes:
         users: True for those, bool (users).
         items: True for those, bool (items).
-        near: Rows of the items that each new one is placed by, -1 where there are fewer; int64
-            (items, n).
+        near: Rows of the items that are nearest to each new one by facts, -1 where there are fewer;
+            int64 (items, n).
     """
 
     users: np.ndarray

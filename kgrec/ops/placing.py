@@ -9,7 +9,7 @@ import numpy as np
 from kgrec.ops.folding import average_user, unit
 
 NEAREST = 5
-PULL = 2.0
+RIDGE = 10.0  # of the regression of vectors on facts
 ESTABLISHED = 20
 _LENGTH = 20  # of the lists whose places are counted
 _STEPS = 40
@@ -18,28 +18,28 @@ _CHUNK = 128
 
 
 def place_item(
-    near: np.ndarray, clicked: np.ndarray, average: np.ndarray, length: float
+    content: np.ndarray, clicked: np.ndarray, average: np.ndarray, length: float
 ) -> np.ndarray:
     """Return the vector of a new item; zeros where nothing is known of it.
 
-        v = l unit(c + 2 (p - a / 2))   c = unit(mean of unit(i)), i among the nearest by facts
-                                        p = unit(mean of unit(u)), u who used it
-                                        a the average user
+        v = l unit(unit(c) + 3 n / (n + 2) (p - a / 2))   c what its facts say
+                                                          p = unit(mean of unit(u)), u who used it
+                                                          n how many these are
+                                                          a the average user
 
     Someone who used it pulls it to people like them, not to everyone: half the average user is
     taken off, without which an item used by a few is in every list.
 
     Args:
-        near: Vectors of the items nearest by facts, (n, dim); none may be there.
+        content: Direction that its facts and texts say, (dim,); zeros where they say nothing.
         clicked: Vectors of the users who used it, (n, dim); none may be there.
         average: The average user, of length 1.
         length: Length of the vector.
     """
-    total = np.zeros(len(average))
-    if len(near):
-        total += unit(unit(near.astype(np.float64)).mean(0))
+    total = unit(content.astype(np.float64))
     if len(clicked):
-        total += PULL * (unit(unit(clicked.astype(np.float64)).mean(0)) - average / 2)
+        pull = 3 * len(clicked) / (len(clicked) + 2)
+        total += pull * (unit(unit(clicked.astype(np.float64)).mean(0)) - average / 2)
 
     return np.asarray(length * unit(total))
 
@@ -47,6 +47,7 @@ def place_item(
 def place_items(
     items: np.ndarray,
     users: np.ndarray,
+    content: np.ndarray,
     near: Sequence[np.ndarray],
     clicked: Sequence[np.ndarray],
 ) -> np.ndarray:
@@ -56,6 +57,7 @@ def place_items(
     Args:
         items: Vectors of the known items.
         users: Vectors of the known users.
+        content: Direction that facts and texts say of each new one, (new, dim).
         near: Rows of the known items nearest to each new one.
         clicked: Rows of the known users who used each new one.
     """
@@ -63,10 +65,8 @@ def place_items(
     lengths = np.sqrt((items.astype(np.float64) ** 2).sum(1))
     usual = float(lengths.mean()) if len(lengths) else 1.0
     rows = [
-        place_item(
-            items[own], users[people], average, float(lengths[own].mean()) if len(own) else usual
-        )
-        for own, people in zip(near, clicked, strict=True)
+        place_item(said, users[people], average, float(lengths[own].mean()) if len(own) else usual)
+        for said, own, people in zip(content, near, clicked, strict=True)
     ]
     return np.array(rows, dtype=items.dtype).reshape(len(rows), items.shape[1])
 

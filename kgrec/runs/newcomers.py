@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import scipy.sparse as sp
 import torch
+from scipy.sparse.linalg import LinearOperator, cg
 
 from kgrec.data.derive.extend import Extended, extend
 from kgrec.data.readers.interactions import read_interactions
@@ -22,12 +23,12 @@ from kgrec.models.base import DotProduct, Recommender, Scorer
 from kgrec.models.blend import Blend
 from kgrec.models.factorization.placed import Placed, PlacedConfig
 from kgrec.models.folding import Folded, by_formula
-from kgrec.ops.folding import MeanFold
-from kgrec.ops.placing import NEAREST, held_back, place_items, usual_share
+from kgrec.ops.folding import MeanFold, unit
+from kgrec.ops.placing import NEAREST, RIDGE, held_back, place_items, usual_share
 
 _SAMPLED = 1_000
 _WORDS = 2_000
-_ROWS = 1_024
+_CELLS = 1 << 24  # of a table of new by known items
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,10 +161,10 @@ def join(
     near: list[np.ndarray] = []
     if found.items:
         rows = np.arange(data.num_items, grown.num_items)
-        near = nearest_items(grown, rows, np.flatnonzero(known.items))
+        content, near = of_content(grown, rows, np.flatnonzero(known.items), vectors)
         clicked = first_users(grown, rows, known.users)
         _refuse_unknown(grown, rows, near, clicked)
-        placed = place_items(vectors, people, near, clicked)
+        placed = place_items(vectors, people, content, near, clicked)
         if quota is None:
             counts = np.bincount(data.train.item, minlength=data.num_items)
             quota = usual_share(counts[known.items], found.items)
@@ -175,25 +176,46 @@ def join(
     return Joined(model.eval(), config, grown, found.users, found.items, share)
 
 
-def nearest_items(data: Dataset, rows: np.ndarray, known: np.ndarray) -> list[np.ndarray]:
-    """Return the known items (rows) that are most like each of some by facts and texts, at most
-    ``NEAREST``, the nearest first; of equally near ones the lower row.
+def of_content(
+    data: Dataset, rows: np.ndarray, known: np.ndarray, vectors: np.ndarray
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return what facts and texts say of some items: directions by ridge regression, (rows, dim),
+    and the known items (rows) that are most like each, at most ``NEAREST``, the nearest first; of
+    equally near ones the lower row. Zeros, and none, where an item shares nothing with them.
+
+        x^T X^T (X X^T + 10)^-1 unit(V)   x the content of an item
+                                          X the contents of the known items, a row each
+                                          V their vectors
 
     Args:
         data: The dataset.
         rows: Items to be placed.
         known: Items with vectors.
+        vectors: Vectors of all items up to the last known one.
     """
     content = _content(data)
+    others = content[known]
+    weights = _regression(others, unit(vectors[known].astype(np.float64)))
     found = []
-    others = content[known].T.tocsr()
-    for start in range(0, len(rows), _ROWS):
-        likeness = (content[rows[start : start + _ROWS]] @ others).toarray()
+    step = max(1, _CELLS // max(1, len(known)))
+    for start in range(0, len(rows), step):
+        likeness = (content[rows[start : start + step]] @ others.T).toarray()
         for row in likeness:
             best = np.argsort(-row, kind="stable")[:NEAREST]
             found.append(known[best[row[best] > 0]])
 
-    return found
+    return np.asarray(content[rows] @ weights), found
+
+
+def _regression(content: sp.csr_matrix, vectors: np.ndarray) -> np.ndarray:
+    """Return the weights of each fact and word, (facts, dim): X^T (X X^T + 10)^-1 V, by conjugate
+    gradients.
+    """
+    rows = len(vectors)
+    other = content.T.tocsr()
+    system = LinearOperator((rows, rows), lambda v: content @ (other @ v) + RIDGE * v)
+    solved = [cg(system, column, rtol=1e-6)[0] for column in vectors.T]
+    return np.asarray(other @ np.stack(solved, axis=1))
 
 
 def _content(data: Dataset) -> sp.csr_matrix:

@@ -915,8 +915,8 @@ class Run:
         texts: Mapping[str, str] | None = None,
         quota: float | int | None = None,
     ) -> "Run":
-        """Return a run that has new items among its own: placed by the known items nearest by facts
-        and texts, and drawn to those who used them first; everything else stays as it is.
+        """Return a run that has new items among its own: placed by facts and texts as the known
+        items lie by theirs, and drawn to those who used them first; everything else stays as it is.
 
         Their places in lists are of the kind "content".
 

@@ -13,7 +13,7 @@ from kgrec.data.records.known import with_interactions
 from kgrec.data.records.vocabulary import Vocabulary
 from kgrec.log import logger
 from kgrec.ops.placing import place_items
-from kgrec.runs.newcomers import first_users, nearest_items
+from kgrec.runs.newcomers import first_users, of_content
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,8 @@ def take_over(model: nn.Module, data: Dataset, start: Start) -> dict[str, Any]:
     (``kept``), and the names of parameters that start again (``fresh``).
 
     A new user starts at the mean of the known ones. A new item starts where it would be placed
-    (``kgrec.ops.placing``): at the items nearest by facts, drawn to its first users where a table of
-    users is as wide. What has no other mark, and what belongs to the edges of a graph,
+    (``kgrec.ops.placing``): where its facts say, drawn to its first users where a table of users is as
+    wide. What has no other mark, and what belongs to the edges of a graph,
     starts as the model itself makes it.
 
     Args:
@@ -164,11 +164,12 @@ def _newcomers(taken: dict[str, tuple[str, Tensor, np.ndarray]], data: Dataset) 
             continue
         rows = np.flatnonzero(~known)
         warm = np.flatnonzero(known & with_interactions(data).items)
-        near = nearest_items(data, rows, warm)
+        own = table.detach().cpu().numpy()
+        content, near = of_content(data, rows, warm, own)
         beside = next(((t, k) for t, k in users if t.shape[1:] == table.shape[1:]), None)
         people, there = beside or (table[:0], np.zeros(data.num_users, bool))
         clicked = first_users(data, rows, there)
         vectors = people.detach().cpu().numpy()
-        placed = place_items(table.detach().cpu().numpy(), vectors, near, clicked)
+        placed = place_items(own, vectors, content, near, clicked)
         some = [n for n, row in enumerate(placed) if row.any()]
         table[torch.from_numpy(rows[some])] = torch.from_numpy(placed[some]).to(table)

@@ -46,7 +46,7 @@ def test_a_quota_that_holds_already_moves_nothing(world):
 
 def test_an_item_of_which_nothing_is_known_is_zero():
     none = np.empty((0, 3))
-    assert not place_item(none, none, np.array([1.0, 0, 0]), 2.0).any()
+    assert not place_item(np.zeros(3), none, np.array([1.0, 0, 0]), 2.0).any()
 
 
 def test_two_axes_by_hand():
@@ -54,6 +54,6 @@ def test_two_axes_by_hand():
     users = np.array([[2.0, 0.0], [0.0, 5.0]])
     # content (1, 0); people (0, 1) less half of (1, 1) / sqrt 2; as long as the neighbor
     half = 0.5 / np.sqrt(2)
-    direction = np.array([1 - 2 * half, 2 * (1 - half)])
-    found = place_items(items, users, [np.array([0])], [np.array([1])])
+    direction = np.array([1 - half, 1 - half])
+    found = place_items(items, users, np.array([[0.5, 0]]), [np.array([0])], [np.array([1])])
     np.testing.assert_allclose(found[0], 3 * direction / np.linalg.norm(direction))

@@ -8,6 +8,7 @@ import kgrec
 from kgrec.cli import run as command
 from kgrec.errors import CapabilityError, ConfigError, DataError, UnknownIdError
 from kgrec.ops.strangers import KINDS
+from kgrec.runs.newcomers import of_content
 from kgrec.serving.tables.folder import open_tables
 from kgrec.serving.tables.ranking import Person, Ranking
 from kgrec.serving.write_tables import write_tables
@@ -57,14 +58,39 @@ def test_a_new_item_is_placed_by_facts_and_first_users(run):
     grown = run.add_items(facts, interactions={"u3": ["n0"], "u4": ["n0"]}, quota=1.0)
     users = run.scorer().users.double().numpy()
     items = run.scorer().items.double().numpy()
-    # r0 holds for even items, e32 for items 2, 7, 12, ...: 2, 12 and 22 have the fact of n0
+    # r0 holds for even items, e32 for items 2, 7, 12, ...: 2, 12 and 22 have the fact of n0. It is
+    # their only one, so the regression gives their mean
     content = unit(unit(items[[2, 12, 22]]).mean(0))
     people = unit(unit(users[[3, 4]]).mean(0))
     average = unit(unit(users).mean(0))
     length = np.linalg.norm(items[[2, 12, 22]], axis=1).mean()
-    expected = length * unit(content + 2 * (people - average / 2))
+    expected = length * unit(content + 3 * 2 / (2 + 2) * (people - average / 2))
     np.testing.assert_allclose(grown.scorer().items[ITEMS], expected, rtol=1e-5)
     assert sorted(grown.model.newcomers().near[ITEMS].tolist()) == [-1, -1, 2, 12, 22]
+
+
+def test_what_facts_say_is_the_ridge_regression_of_dense_tables():
+    rng = np.random.default_rng(0)
+    facts = sorted(
+        {(n, int(r), 40 + int(t)) for n in range(40) for r, t in rng.integers(0, 6, (4, 2))}
+    )
+    data = worlds.dataset([(n % 5, n) for n in range(40)], triples=facts, num_items=40)
+    vectors = rng.normal(size=(40, 8))
+    known, rows = np.arange(0, 30), np.array([33, 31, 39])
+
+    # a fact that n of the 40 items have weighs log(40 / n), one of a single item nothing
+    names = sorted({fact[1:] for fact in facts})
+    table = np.array([[(n, *name) in facts for name in names] for n in range(40)], dtype=float)
+    shared = table[:, table.sum(0) > 1]
+    table = unit(shared * np.log(40 / shared.sum(0)))
+    inner = table[known].T @ table[known] + 10 * np.eye(table.shape[1])
+    weights = np.linalg.solve(inner, table[known].T @ unit(vectors[known]))  # the primal form
+
+    said, near = of_content(data, rows, known, vectors)
+    np.testing.assert_allclose(said, table[rows] @ weights, atol=1e-6)
+    for row, found in zip(rows, near, strict=True):
+        likeness = table[known] @ table[row]
+        assert found.tolist() == np.argsort(-likeness, kind="stable")[:5].tolist()
 
 
 def test_a_new_user_has_the_vector_of_the_history(run, grown):
