@@ -19,10 +19,9 @@ from kgrec.errors import ConfigError
 
 SLOPES = 8
 _FEW, _FEW_PAIRS = 9, 20  # items of a history that only its mean is taken of
-_MANY = 20  # items from which on the whole catalog is contrasted with
-_SAMPLED = 2048  # items of the catalog that a shorter history is contrasted with
+_MANY = 20  # items up to which half of the slopes, and a sample of the catalog, are enough
 _FIRST, _LONGEST = 0.3, 0.5  # lengths of steps, where vectors of one person have a length near 1
-_CONTRASTED = 1024  # items that each of a history is compared with, where pairs were trained
+_SAMPLED = 1024  # items of the catalog that a shorter history, and pairs, are contrasted with
 
 
 @cache
@@ -81,9 +80,9 @@ class MeanFold:
         v = unit(m) + min(1, 2 / n) a      i in the history, n its size, m the mean of unit(i)
 
     Longer histories take for m where eight steps of L-BFGS from the mean end on the loss that the
-    model was trained by, items fixed: from 10 items on the softmax over a temperature of cosines
-    (up to 20 items with at most 2,048 of the catalog, evenly taken), from 21 on pairs. A known user
-    is moved by the same steps from the trained vector.
+    model was trained by, items fixed: from 10 items on the softmax over a temperature of cosines (up
+    to 20 items four steps, with at most 1,024 of the catalog, evenly taken), from 21 on pairs. A
+    known user is moved by eight steps from the trained vector.
 
     Attributes:
         items: One vector per item, as it is scored.
@@ -109,7 +108,8 @@ class MeanFold:
         own = unit(unit(self.items[history].astype(np.float64)).mean(0))
         if not self.takes_mean(len(history)):
             whole = len(history) > _MANY
-            own = unit(self._descended(own, self._slope(history, whole=whole)))
+            slopes = SLOPES if whole else SLOPES // 2
+            own = unit(self._descended(own, self._slope(history, whole=whole), slopes))
 
         found = own + min(1.0, 2 / len(history)) * self.average
         return found.astype(self.items.dtype)
@@ -130,14 +130,17 @@ class MeanFold:
         return (found * length).astype(self.items.dtype)
 
     def _descended(
-        self, vector: np.ndarray, slope_at: Callable[[np.ndarray], np.ndarray]
+        self,
+        vector: np.ndarray,
+        slope_at: Callable[[np.ndarray], np.ndarray],
+        slopes: int = SLOPES,
     ) -> np.ndarray:
-        """Return a vector after eight steps of L-BFGS (Nocedal 1980), their lengths bounded in place
-        of a line search: every slope is a product with the catalog.
+        """Return a vector after so many steps of L-BFGS (Nocedal 1980), their lengths bounded in
+        place of a line search: every slope is a product with the catalog.
         """
         slope = slope_at(vector)
         pairs: list[tuple[np.ndarray, np.ndarray]] = []
-        for left in reversed(range(SLOPES)):
+        for left in reversed(range(slopes)):
             step = -_newton(slope, pairs)
             length = float(np.sqrt(step @ step))
             if not pairs:
@@ -183,7 +186,7 @@ class MeanFold:
 
     def _compared(self, history: np.ndarray) -> np.ndarray:
         """Return items, evenly taken from the contrast, that each of the history is paired with."""
-        step = -(-len(self.contrast) // _CONTRASTED) or 1
+        step = -(-len(self.contrast) // _SAMPLED) or 1
         rows = self.contrast[::step]
         return np.asarray(self.items[rows[~np.isin(rows, history)]].astype(np.float64))
 
