@@ -148,10 +148,12 @@ def test_the_average_user_joins_what_the_steps_found(temperature, shortest):
 def test_a_short_history_is_contrasted_with_a_sample():
     rng = np.random.default_rng(0)
     items, longest = clustered(rng, 5000, 16)
-    every, third = np.arange(5000), np.arange(0, 5000, 3)
+    order = rng.permutation(5000)  # centers come in turns, of which a fifth would see two
+    items, longest = items[order], np.argsort(order)[longest]
+    every, fifth = np.arange(5000), np.arange(0, 5000, 5)
     whole = fold_of(items, np.arange(0), 0.2)
-    sampled = fold_of(items, np.setdiff1d(every, third), 0.2)
+    sampled = fold_of(items, np.setdiff1d(every, fifth), 0.2)
     for count in (10, 20, 21, 40):
         found, of_sample = whole.vector(longest[:count]), sampled.vector(longest[:count])
         assert np.array_equal(found, of_sample) == (count <= 20)
-        assert found @ of_sample > 0.99  # both have length 1
+        assert found @ of_sample > 0.95  # both have length 1
