@@ -201,6 +201,8 @@ def test_the_mean_is_the_formula_and_the_steps_descend():
         start = unit(items[history].mean(0))
         found = fold.vector(history) - 2 / 25 * average
         assert loss(found, history) < loss(start, history) or not temperature
+        descended = fold.moved(start, history)  # of pairs the length counts: the vector is a unit
+        assert loss(descended, history) < loss(start, history)
         own = rng.normal(size=6).astype(np.float32) * 3
         moved = fold.moved(own, history)
         assert loss(unit(moved), history) < loss(unit(own), history) or not temperature
